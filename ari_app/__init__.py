@@ -1,0 +1,1 @@
+"""The daemons beside each Asterisk. Only this package speaks to Asterisk."""

@@ -1,0 +1,1 @@
+"""The ARI connection: one WebSocket, events and REST."""

@@ -1,0 +1,1 @@
+"""Command groups that need Asterisk or its ledger."""

@@ -1,0 +1,1 @@
+"""The worker that forgets on time, and the proofs that it did."""

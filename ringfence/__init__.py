@@ -1,0 +1,1 @@
+"""What every Ringfence process shares; imports nothing else of ours."""

@@ -1,0 +1,1 @@
+"""Command groups for what every process shares."""

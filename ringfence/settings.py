@@ -1,0 +1,234 @@
+"""The frozen settings tree: defaults < file < environment. Secrets come from files only.
+
+The file is TOML (`ringfence.toml`; RINGFENCE_CONFIG or `--config` names another). Any key can be set in the environment as
+RINGFENCE_<SECTION>__<KEY>, or RINGFENCE_<KEY> for those at the top. An unknown key is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ringfence.errors import Misconfigured
+
+DEFAULT_FILES = (Path("ringfence.toml"), Path("/etc/ringfence/ringfence.toml"))
+
+
+class Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the store is."""
+
+    url: str = ""  # SQLAlchemy URL without a password; empty = sqlite:///<home>/ringfence.db
+    password_file: str = ""  # for PostgreSQL, when neither peer authentication nor ~/.pgpass is used
+
+
+class Asterisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The Asterisk of this node."""
+
+    sip_host: str = "127.0.0.1"  # address the SIP transports bind to
+    sip_port: int = 5060
+    external_host: str = ""  # address written into SIP and SDP when behind NAT
+    rtp_start: int = 10000
+    rtp_end: int = 20000
+    conf_dir: str = ""  # where rendered files go; empty = <home>/asterisk/etc
+    log_dir: str = ""  # Asterisk's log folder, which holds cdr-custom/ledger.json; empty = <home>/asterisk/log
+    root: str = ""  # a private Asterisk's root folder; empty = the packaged one
+    max_calls: int = 0  # asterisk.conf maxcalls; 0 = no limit
+
+
+class Ari(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The ARI socket and the application on it."""
+
+    host: str = "127.0.0.1"
+    port: int = 8088
+    user: str = "ringfence"
+    secret_file: str = ""  # empty = <home>/secrets/ari
+    app: str = "ringfence"
+    request_timeout: float = 2.0  # seconds
+    max_rate: float = 200.0  # new calls a second above which the app answers congestion
+    burst: int = 200  # calls that may arrive at once on top of the rate
+
+
+class Agi(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The FastAGI route server."""
+
+    host: str = "127.0.0.1"
+    port: int = 4573
+    deadline: float = 2.0  # seconds for one request, connect to answer
+
+
+class Ami(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The manager connection."""
+
+    host: str = "127.0.0.1"
+    port: int = 5038
+    user: str = "ringfence"
+    secret_file: str = ""  # empty = <home>/secrets/ami
+    timeout: float = 5.0  # seconds for one action
+
+
+class Routing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rules of this operator."""
+
+    ring_seconds: int = 25  # default for a target
+    max_diversions: int = 5  # Diversion count at which a call is a loop
+    max_repeats: int = 8  # same caller to the same DID within `repeat_seconds`: a loop
+    repeat_seconds: int = 10
+    drama_numbers: bool = False  # accept Ofcom's drama numbers (demo and tests only)
+    international: bool = False  # may endpoints call, and DIDs forward to, numbers outside the UK
+
+
+class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Loopback ports of /metrics, /healthz and /readyz, one for each process; 0 = off."""
+
+    host: str = "127.0.0.1"
+    ari: int = 9471
+    agi: int = 9472
+    ledger: int = 9473
+    ami: int = 9474
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that an installation can set."""
+
+    node: str = "node1"  # unique among the nodes that share a store: [a-z0-9-]
+    home: str = "/var/lib/ringfence"
+    log_level: str = "info"
+    database: Database = msgspec.field(default_factory=Database)
+    asterisk: Asterisk = msgspec.field(default_factory=Asterisk)
+    ari: Ari = msgspec.field(default_factory=Ari)
+    agi: Agi = msgspec.field(default_factory=Agi)
+    ami: Ami = msgspec.field(default_factory=Ami)
+    routing: Routing = msgspec.field(default_factory=Routing)
+    health: Health = msgspec.field(default_factory=Health)
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL, with the embedded default filled in."""
+        return self.database.url or f"sqlite:///{self.home_path / 'ringfence.db'}"
+
+    @property
+    def home_path(self) -> Path:
+        """The folder that holds everything this node writes."""
+        return Path(self.home).expanduser().absolute()
+
+    @property
+    def conf_dir(self) -> Path:
+        """Where Asterisk reads its configuration."""
+        return Path(self.asterisk.conf_dir) if self.asterisk.conf_dir else self.home_path / "asterisk" / "etc"
+
+    @property
+    def log_dir(self) -> Path:
+        """Asterisk's log folder."""
+        return Path(self.asterisk.log_dir) if self.asterisk.log_dir else self.home_path / "asterisk" / "log"
+
+    @property
+    def ledger_path(self) -> Path:
+        """The ledger that Asterisk appends to; rotated ones are beside it as ledger.json.<suffix>."""
+        return self.log_dir / "cdr-custom" / "ledger.json"
+
+    @property
+    def journal_dir(self) -> Path:
+        """The decision journals: what was decided, written before the call is handed over."""
+        return self.home_path / "journal"
+
+    @property
+    def ari_secret_path(self) -> Path:
+        """File with the ARI password."""
+        return Path(self.ari.secret_file) if self.ari.secret_file else self.home_path / "secrets" / "ari"
+
+    @property
+    def ami_secret_path(self) -> Path:
+        """File with the AMI password."""
+        return Path(self.ami.secret_file) if self.ami.secret_file else self.home_path / "secrets" / "ami"
+
+
+def read_secret(path: Path) -> str:
+    """Return the secret in `path`, without its line end.
+
+    Raises:
+        Misconfigured: the file is missing, empty, or others can read it.
+    """
+    try:
+        mode = path.stat().st_mode
+        secret = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise Misconfigured(f"cannot read the secret in {path}: {error.strerror}", hint="run 'ringfence config secrets' to make it") from error
+    if mode & 0o077:
+        raise Misconfigured(f"others can read the secret in {path}", hint=f"chmod 600 {path}")
+    if not secret:
+        raise Misconfigured(f"the secret in {path} is empty", hint="run 'ringfence config secrets' to make it")
+    return secret
+
+
+def find_file(explicit: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """Return the settings file to read, or None when there is none and defaults hold.
+
+    Raises:
+        Misconfigured: a file was named that does not exist.
+    """
+    named = explicit or (Path(environment["RINGFENCE_CONFIG"]) if environment.get("RINGFENCE_CONFIG") else None)
+    if named is not None:
+        if not named.is_file():
+            raise Misconfigured(f"there is no settings file {named}", hint="name another with --config, or unset RINGFENCE_CONFIG")
+        return named
+    return next((path for path in DEFAULT_FILES if path.is_file()), None)
+
+
+def load(explicit: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings.
+
+    Raises:
+        Misconfigured: the file cannot be read, a key is unknown, or a value has the wrong type.
+    """
+    return load_with_origins(explicit, environment)[0]
+
+
+def load_with_origins(explicit: Path | None = None, environment: Mapping[str, str] | None = None) -> tuple[Settings, dict[str, str]]:
+    """Return the settings, and for each key that is not a default where its value came from."""
+    environment = os.environ if environment is None else environment
+    path = find_file(explicit, environment)
+    tree: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    if path is not None:
+        try:
+            tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise Misconfigured(f"cannot read {path}: {error}", hint="it must be TOML; see docs/operating.md") from error
+        origins.update(dict.fromkeys(_keys(tree), str(path)))
+    for name, value in environment.items():
+        if not name.startswith("RINGFENCE_") or name == "RINGFENCE_CONFIG":
+            continue
+        section, _, key = name.removeprefix("RINGFENCE_").lower().partition("__")
+        if key:
+            tree.setdefault(section, {})[key] = value
+        else:
+            tree[section] = value
+        origins[f"{section}.{key}" if key else section] = name
+    try:
+        settings = msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        where = str(path) if path else "the environment"
+        raise Misconfigured(f"settings in {where}: {error}", hint="'ringfence config show' lists every key") from error
+    _check(settings)
+    return settings, origins
+
+
+def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _keys(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def _check(settings: Settings) -> None:
+    if not settings.node or not all(c.isascii() and (c.isalnum() or c == "-") for c in settings.node):
+        raise Misconfigured(f"node is {settings.node!r}", hint="use lower-case letters, digits and '-'")
+    for host in (settings.ari.host, settings.agi.host, settings.ami.host, settings.health.host):
+        if not (host == "localhost" or host == "::1" or host.startswith("127.")):
+            raise Misconfigured(f"{host} is not a loopback address", hint="ARI, AGI, AMI and metrics stay on loopback; a node's daemons run beside its Asterisk")
