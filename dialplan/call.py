@@ -6,7 +6,7 @@ split at fixed separators. Reading treats every text as hostile: anything unexpe
     RF_IN     direction:called:caller:presentation:origin:diversions:diverted_from       written by the dialplan at entry
     RF_BY     routed_by:plan_version:account:did:refusal                                 written by whoever decided
     RF_LEGS   kind:address:trunk{&kind:address:trunk}                                    the attempt in hand
-    RF_TRIED  legs=DIALSTATUS=channel~sip~cause{&channel~sip~cause}{^…}                  attempts that failed
+    RF_TRIED  legs=DIALSTATUS[_RANG]=channel~sip~cause{&channel~sip~cause}{^…}           attempts that failed
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class LegResult(msgspec.Struct, frozen=True):
 
     leg: Leg
     dialstatus: str  # DIALSTATUS of the whole attempt
+    rang: bool  # of the whole attempt
     sip_status: int | None
     cause: int | None  # Q.850
 
@@ -71,7 +72,8 @@ class TriedAttempt(msgspec.Struct, frozen=True):
     """An attempt that failed, with the result of each leg."""
 
     legs: tuple[Leg, ...]
-    dialstatus: str
+    dialstatus: str  # without the mark that it rang
+    rang: bool  # did a target ring, or send early media?
     results: tuple[LegResult, ...]  # one for each leg, in order
 
 
@@ -206,7 +208,7 @@ def _tried(text: str) -> TriedAttempt:
     parts = text.split("=")
     if len(parts) != 3 or not re.match(r"[A-Z_]{0,20}\Z", parts[1]):
         raise Invalid("a tried attempt has legs, a dial status and results")
-    legs, dialstatus = parse_legs(parts[0]), parts[1]
+    legs, dialstatus, rang = parse_legs(parts[0]), parts[1].removesuffix("_RANG"), parts[1].endswith("_RANG")
     outcomes: dict[str, tuple[int | None, int | None]] = {}
     for result in (item for item in parts[2].split("&") if item):
         fields = result.split("~")
@@ -215,8 +217,8 @@ def _tried(text: str) -> TriedAttempt:
         channel_endpoint(fields[0])
         outcomes[fields[0]] = (_optional(fields[1]), _optional(fields[2]))
     by_leg = {index: outcomes[channel] for channel, index in match_channels(legs, list(outcomes)).items()}
-    results = tuple(LegResult(leg, dialstatus, *by_leg.get(index, (None, None))) for index, leg in enumerate(legs))
-    return TriedAttempt(legs=legs, dialstatus=dialstatus, results=results)
+    results = tuple(LegResult(leg, dialstatus, rang, *by_leg.get(index, (None, None))) for index, leg in enumerate(legs))
+    return TriedAttempt(legs=legs, dialstatus=dialstatus, rang=rang, results=results)
 
 
 def _optional(text: str) -> int | None:
