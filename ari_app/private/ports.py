@@ -1,0 +1,33 @@
+"""Free ports on loopback, for servers that a test or a demonstration starts."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")
+RANGE = range(20000, 32000)  # below Linux's ephemeral ports, so that no outgoing connection takes a port between picking and using it
+_random = random.SystemRandom()
+
+
+def free_ports(count: int, hosts: tuple[str, ...] = HOSTS) -> list[int]:
+    """Return `count` different ports that nobody uses at present, by UDP or TCP, on any of `hosts`."""
+    found: list[int] = []
+    for port in _random.sample(RANGE, len(RANGE)):
+        if len(found) == count:
+            break
+        if all(_is_free(host, port) for host in hosts):
+            found.append(port)
+    if len(found) < count:
+        raise OSError("no free loopback ports are left")
+    return found
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            with socket.socket(socket.AF_INET, kind) as probe:
+                probe.bind((host, port))
+    except OSError:
+        return False
+    return True
