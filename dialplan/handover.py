@@ -1,0 +1,125 @@
+"""A decision as Asterisk gets it: channel variables for the static dialplan, and the AstDB value of the fall-back.
+
+ARI and FastAGI set the same variables and go on at the same place: context `forward` to dial, context `finish` to end.
+Every value is made of checked numbers and names, so none can carry dialplan syntax; `_safe` refuses the rest all the same.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dialplan.call import CallFacts, format_facts, format_legs, format_routed
+from dialplan.routing import Attempt, AttemptLeg, Decision, Plan, Question, decide
+from dialplan.routing import Rules as RoutingRules
+from ringfence.errors import Invalid
+from ringfence.values import Direction, PlanDid, RoutedBy
+
+DIAL_CONTEXT = "forward"
+END_CONTEXT = "finish"
+
+_SAFE = re.compile(r'[0-9A-Za-z+\-_.#:=&^~/@()<>" ]{0,400}\Z')
+
+
+def place(decision: Decision) -> tuple[str, str]:
+    """Return the context and extension where the dialplan goes on."""
+    return (DIAL_CONTEXT, "s") if isinstance(decision, Attempt) else (END_CONTEXT, str(decision.cause))
+
+
+def variables(decision: Decision, asked: CallFacts) -> dict[str, str]:
+    """Return the channel variables to set.
+
+    Args:
+        decision: what was decided.
+        asked: the facts as Asterisk gave them; written again only where the decision made them clearer.
+
+    Raises:
+        Invalid: a value carries a character that no number or name has.
+    """
+    values = {"RF_BY": format_routed(decision.routed)}
+    if decision.facts != asked:
+        values["RF_IN"] = format_facts(decision.facts)
+    if isinstance(decision, Attempt):
+        values |= _attempt(decision)
+    for value in values.values():
+        _safe(value)
+    return values
+
+
+def astdb_value(did: PlanDid, plan: Plan, rules: RoutingRules) -> str | None:
+    """Return what AstDB keeps for a number: the first attempt, for calls that arrive while nobody can be asked; None = no route.
+
+    Shape: `<RF_BY>|<RF_LEGS>|<dial string>|<seconds>|<shown number, empty = the caller's own>`. Limits are not applied: in the fall-back, ringing
+    the customer counts for more.
+    """
+    facts = CallFacts(direction=Direction.INBOUND, called=did.e164, caller="", presentation="allowed", origin="", diversions=0, diverted_from="")
+    decision = decide(Question(facts=facts, seed=did.e164), plan, rules, by=RoutedBy.ASTDB)
+    if not isinstance(decision, Attempt):
+        return None
+    passes = all(_passes_caller(leg, plan) for leg in decision.legs)
+    shown = "" if passes else decision.legs[0].identity.number
+    fields = (format_routed(decision.routed), format_legs(tuple(leg.leg for leg in decision.legs)), dial_string(decision), str(decision.ring_seconds), shown)
+    for field in fields:
+        _safe(field)
+    return "|".join(fields)
+
+
+def dial_string(attempt: Attempt) -> str:
+    """Return the first argument of `Dial()`."""
+    return "&".join(f"PJSIP/{leg.dial_number}@{leg.leg.trunk}" if leg.leg.trunk else f"PJSIP/{leg.leg.address}" for leg in attempt.legs)
+
+
+def _attempt(attempt: Attempt) -> dict[str, str]:
+    first = attempt.legs[0].identity
+    values = {
+        "RF_DIAL": dial_string(attempt),
+        "RF_SECS": str(attempt.ring_seconds),
+        "RF_LEGS": format_legs(tuple(leg.leg for leg in attempt.legs)),
+        "CALLERID(all)": f'"" <{first.number}>',
+    }
+    if first.withheld:
+        values["CALLERID(pres)"] = "prohib"
+    if attempt.concurrency_limit is not None:
+        values["RF_GROUP"] = str(attempt.routed.account_id)
+        values["RF_LIMIT"] = str(attempt.concurrency_limit)
+    diversion = next((leg.identity.diversion for leg in attempt.legs if leg.identity.diversion), "")
+    if diversion:
+        values["REDIRECTING(from-num,i)"] = diversion
+        values["REDIRECTING(reason,i)"] = "cfu"
+        values["REDIRECTING(count,i)"] = str(attempt.facts.diversions + 1)
+    capacities: dict[str, tuple[int, int]] = {}
+    for leg in attempt.legs:
+        if leg.capacity is not None:
+            capacities[leg.leg.trunk] = (leg.capacity, capacities.get(leg.leg.trunk, (0, 0))[1] + 1)
+    if capacities:
+        values["RF_CAPACITY"] = "&".join(f"{trunk}:{capacity}:{count}" for trunk, (capacity, count) in capacities.items())
+    per_leg = _per_leg(attempt, first.number)
+    values |= per_leg
+    if per_leg or capacities:
+        values["RF_OPTIONS"] = "b(leg^s^1)"
+    return values
+
+
+def _per_leg(attempt: Attempt, shown: str) -> dict[str, str]:
+    """Return what the pre-dial handler sets on single legs: a network number, or another presented number than the first leg's."""
+    values: dict[str, str] = {}
+    for leg in attempt.legs:
+        name = leg.leg.endpoint
+        if leg.identity.network_number:
+            values[f"RF_PAI_{name}"] = f"<sip:{leg.identity.network_number}@localhost>"
+            values[f"RF_PRIVACY_{name}"] = "id" if leg.identity.withheld else "none"
+        if leg.identity.number != shown:
+            values[f"RF_SHOW_{name}"] = leg.identity.number
+    return values
+
+
+def _passes_caller(leg: AttemptLeg, plan: Plan) -> bool:
+    trunk = plan.trunk(leg.leg.trunk)
+    return trunk is None or trunk.caller_id_mode != "did"
+
+
+def _safe(value: str) -> None:
+    if not _SAFE.match(value):
+        raise Invalid("a routing value carries a character that no number or name has", hint="report this: provisioning should have refused it")
+
+
+__all__ = ["DIAL_CONTEXT", "END_CONTEXT", "astdb_value", "dial_string", "place", "variables"]
