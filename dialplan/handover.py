@@ -22,7 +22,10 @@ _SAFE = re.compile(r'[0-9A-Za-z+\-_.#:=&^~/@()<>" ]{0,400}\Z')
 
 def place(decision: Decision) -> tuple[str, str]:
     """Return the context and extension where the dialplan goes on."""
-    return (DIAL_CONTEXT, "s") if isinstance(decision, Attempt) else (END_CONTEXT, str(decision.cause))
+    if not isinstance(decision, Attempt):
+        return (END_CONTEXT, str(decision.cause))
+    limited = decision.concurrency_limit is not None or any(leg.capacity is not None for leg in decision.legs)
+    return (DIAL_CONTEXT, "limits" if limited else "dial")
 
 
 def variables(decision: Decision, asked: CallFacts) -> dict[str, str]:
@@ -105,7 +108,7 @@ def _per_leg(attempt: Attempt, shown: str) -> dict[str, str]:
     for leg in attempt.legs:
         name = leg.leg.endpoint
         if leg.identity.network_number:
-            values[f"RF_PAI_{name}"] = f"<sip:{leg.identity.network_number}@localhost>"
+            values[f"RF_PAI_{name}"] = leg.identity.network_number
             values[f"RF_PRIVACY_{name}"] = "id" if leg.identity.withheld else "none"
         if leg.identity.number != shown:
             values[f"RF_SHOW_{name}"] = leg.identity.number

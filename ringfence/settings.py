@@ -37,6 +37,9 @@ class Asterisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     conf_dir: str = ""  # where rendered files go; empty = <home>/asterisk/etc
     log_dir: str = ""  # Asterisk's log folder, which holds cdr-custom/ledger.json; empty = <home>/asterisk/log
     root: str = ""  # a private Asterisk's root folder; empty = the packaged one
+    qualify_seconds: int = 30  # OPTIONS to each trunk, so that a dead one is known before a call; 0 = off
+    tls_cert: str = ""  # certificate and key of the TLS transport, for trunks that use it
+    tls_key: str = ""
     max_calls: int = 0  # asterisk.conf maxcalls; 0 = no limit
 
 

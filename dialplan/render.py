@@ -1,0 +1,186 @@
+"""Asterisk's configuration as text: values in, `{file name: text}` out. No I/O but reading the shipped templates.
+
+Names and values that come from people are checked again here, by shape, so that none can carry configuration or dialplan
+syntax into a file, whatever let it into the store.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from importlib import resources
+
+import jinja2
+import msgspec
+
+from ringfence.errors import Invalid
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z")
+_WORD = re.compile(r"[A-Za-z0-9_.+@-]{1,80}\Z")
+_SECRET = re.compile(r"[A-Za-z0-9_.+@/=!*%:,~^-]{1,128}\Z")
+_PATH = re.compile(r"/[A-Za-z0-9_./+@-]*\Z")
+_HA1 = re.compile(r"[0-9a-f]{32}\Z")
+
+SECRET_FILES = frozenset({"ari.conf", "manager.conf", "pjsip.conf"})
+
+
+class Directories(msgspec.Struct, frozen=True):
+    """Asterisk's folders, absolute."""
+
+    etc: str
+    modules: str
+    data: str
+    db: str
+    keys: str
+    agi: str
+    spool: str
+    run: str
+    log: str
+
+
+class Login(msgspec.Struct, frozen=True):
+    """A loopback service of Asterisk and who may use it."""
+
+    host: str
+    port: int
+    user: str = ""
+    secret: str = ""
+
+
+class TrunkConf(msgspec.Struct, frozen=True):
+    """A trunk as PJSIP needs it."""
+
+    name: str
+    host: str
+    port: int
+    transport: str  # udp, tcp or tls
+    match: tuple[str, ...]
+    inbound: bool
+    outbound: bool
+    diversion: bool
+    username: str
+    password: str
+    register: bool
+
+
+class PhoneConf(msgspec.Struct, frozen=True):
+    """A customer's phone as PJSIP needs it."""
+
+    name: str
+    ha1: str
+
+
+class Tls(msgspec.Struct, frozen=True):
+    """Certificate and key of the TLS transport."""
+
+    cert: str
+    key: str
+
+
+class NodeConf(msgspec.Struct, frozen=True):
+    """Everything that the configuration of one Asterisk is made from."""
+
+    node: str
+    app: str
+    dirs: Directories
+    ari: Login
+    ami: Login
+    agi: Login
+    sip_host: str
+    sip_port: int
+    external_host: str
+    rtp_start: int
+    rtp_end: int
+    max_calls: int
+    qualify_seconds: int
+    tls: Tls | None
+    trunks: tuple[TrunkConf, ...]
+    phones: tuple[PhoneConf, ...]
+
+
+def render(conf: NodeConf) -> dict[str, str]:
+    """Return the text of every file of the configuration.
+
+    Raises:
+        Invalid: a value has a shape that it must not have.
+        jinja2.UndefinedError: a template names a variable that does not exist.
+    """
+    check(conf)
+    values = {field: getattr(conf, field) for field in conf.__struct_fields__}
+    environment = jinja2.Environment(  # noqa: S701  these are not web pages
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False
+    )
+    files: dict[str, str] = {}
+    for entry in (resources.files("dialplan") / "templates").iterdir():
+        if entry.name.endswith(".conf.j2"):
+            files[entry.name.removesuffix(".j2")] = environment.from_string(entry.read_text(encoding="utf-8")).render(values)
+        elif entry.name.endswith(".conf"):
+            files[entry.name] = entry.read_text(encoding="utf-8")
+    return dict(sorted(files.items()))
+
+
+def check(conf: NodeConf) -> None:
+    """Refuse values whose shape could carry configuration or dialplan syntax.
+
+    Raises:
+        Invalid: naming the value, not showing it when it is secret.
+    """
+    _match(_NAME, conf.node, "the node's name")
+    _match(_NAME, conf.app, "the ARI app's name")
+    for name in Directories.__struct_fields__:
+        _match(_PATH, getattr(conf.dirs, name), f"folder {name}")
+    for login in (conf.ari, conf.ami, conf.agi):
+        _address(login.host)
+        if login.user:
+            _match(_WORD, login.user, "a user name")
+            _secret(login.secret, f"the secret of {login.user}")
+    _address(conf.sip_host)
+    if conf.external_host:
+        _match(_HOST, conf.external_host, "external_host")
+    if conf.tls:
+        _match(_PATH, conf.tls.cert, "the certificate's path")
+        _match(_PATH, conf.tls.key, "the key's path")
+    names: set[str] = set()
+    for trunk in conf.trunks:
+        _match(_NAME, trunk.name, "a trunk's name")
+        _match(_HOST, trunk.host, f"the host of trunk {trunk.name}")
+        _match(re.compile(r"(udp|tcp|tls)\Z"), trunk.transport, f"the transport of trunk {trunk.name}")
+        if trunk.transport == "tls" and conf.tls is None:
+            raise Invalid(f"trunk {trunk.name} wants TLS, but no certificate is set", hint="set asterisk.tls_cert and asterisk.tls_key")
+        for address in trunk.match:
+            _network(address)
+        if trunk.username:
+            _match(_WORD, trunk.username, f"the user name of trunk {trunk.name}")
+            _secret(trunk.password, f"the password of trunk {trunk.name}")
+        names.add(trunk.name)
+    for phone in conf.phones:
+        _match(_NAME, phone.name, "a phone's name")
+        _match(_HA1, phone.ha1, f"the digest of phone {phone.name}")
+        names.add(phone.name)
+    if len(names) != len(conf.trunks) + len(conf.phones) or names & {"ours", "global", "udp", "tcp", "tls"}:
+        raise Invalid("two trunks or phones share a name, or one is called ours, global, udp, tcp or tls", hint="rename one of them")
+
+
+def _match(pattern: re.Pattern[str], value: str, what: str) -> None:
+    if not pattern.match(value):
+        raise Invalid(f"{what} is {value!r}, which a configuration file cannot hold", hint="use plain letters, digits and '-'")
+
+
+def _secret(value: str, what: str) -> None:
+    if not _SECRET.match(value):
+        raise Invalid(f"{what} is empty or has characters that a configuration file cannot hold", hint="use letters, digits and _.+@/=!*%:,~^-")
+
+
+def _address(value: str) -> None:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError as error:
+        raise Invalid(f"{value!r} is not an IP address", hint="write the address, not a name") from error
+
+
+def _network(value: str) -> None:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError as error:
+        raise Invalid(f"{value!r} is neither an IP address nor a network", hint="write an address like 192.0.2.10 or a network like 192.0.2.0/24") from error
