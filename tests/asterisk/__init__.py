@@ -1,0 +1,1 @@
+"""Tests on a real Asterisk, with SIPp as carrier, mobile and phone."""
