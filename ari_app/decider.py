@@ -1,0 +1,174 @@
+"""Answers Asterisk's one question, where does this call go next, and hands the channel back with two requests.
+
+Nothing is remembered of a call: all that was tried comes with the question. The decision is journalled before it is handed over, and a
+call that cannot be decided here goes on to the fall-back in the dialplan.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+
+from ari_app.ari import http
+from ari_app.ari.frames import Frame
+from ari_app.pace import Brake, Repeats
+from dialplan.call import format_facts, format_legs, format_routed, parse_facts, parse_tried
+from dialplan.handover import place, variables
+from dialplan.routing import Attempt, Decision, Plan, Question, Rules, decide
+from ringfence.clock import Clock
+from ringfence.errors import RingfenceError
+from ringfence.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_REMEMBERED = 20_000  # questions answered lately, so that the look for missed calls asks none of them again
+_FALL_BACK = {"context": "unanswered", "extension": "s", "priority": 1}
+
+
+class Requests(Protocol):
+    """The socket, as the decider uses it."""
+
+    def send(self, method: str, uri: str, body: Any, answered: Callable[[Frame], None]) -> None:
+        """Send a REST request."""
+        ...
+
+
+class Journal(Protocol):
+    """Where decisions are written before they take effect."""
+
+    def decided(self, linkedid: str, by: str, attempt: int, facts: str, routed: str, legs: str) -> None:
+        """Write one decision."""
+        ...
+
+    def asterisk(self, started: float, seen: float) -> None:
+        """Write that an Asterisk was met that started at `started`; the one before was last seen alive at `seen`."""
+        ...
+
+
+class Metrics(Protocol):
+    """What is counted."""
+
+    def decided(self, decision: Decision, seconds: float) -> None:
+        """Count a decision and the time it took."""
+        ...
+
+    def failed(self, reason: str) -> None:
+        """Count a call that went to the fall-back, or a hand-over that Asterisk refused."""
+        ...
+
+
+class Decider:
+    """The application behind the socket (`ari_app.ari.socket.Listener`)."""
+
+    def __init__(self, settings: Settings, clock: Clock, plan: Plan, journal: Journal, metrics: Metrics) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._plan = plan
+        self._journal = journal
+        self._metrics = metrics
+        routing = settings.routing
+        self._rules = Rules(max_diversions=routing.max_diversions, max_repeats=routing.max_repeats, international=routing.international)
+        self._brake = Brake(settings.ari.max_rate, settings.ari.burst)
+        self._repeats = Repeats(routing.repeat_seconds)
+        self._answered: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._socket: Requests | None = None
+        self._asterisk_seen: float | None = None
+        self._asterisk_started: float | None = None
+
+    def attach(self, socket: Requests) -> None:
+        """Take the socket that answers go to."""
+        self._socket = socket
+
+    def on_event(self, frame: Frame) -> None:
+        """Answer a `StasisStart`."""
+        if frame.type == "StasisStart" and frame.channel is not None:
+            self.answer(frame.channel.id, frame.args)
+
+    def on_lost(self) -> None:
+        """Note when Asterisk was last there: if it died, its calls ended about now."""
+        self._asterisk_seen = self._clock.now().timestamp()
+
+    async def on_connected(self) -> None:
+        """Note which Asterisk this is, and decide the calls that waited in `Stasis()` while nobody listened."""
+        info = await asyncio.to_thread(http.request, self._settings, "GET", "asterisk/info")
+        started = _epoch(info["status"]["startup_time"])
+        if started != self._asterisk_started:
+            self._journal.asterisk(started, self._asterisk_seen or started)
+            self._asterisk_started = started
+        channels = await asyncio.to_thread(http.request, self._settings, "GET", "channels", timeout=10.0)
+        waiting = [(channel["id"], channel["dialplan"]["app_data"].split(",")) for channel in channels if channel["dialplan"].get("app_name") == "Stasis"]
+        missed = 0
+        for channel_id, (app, *args) in waiting:
+            if app == self._settings.ari.app and (channel_id, _tried_length(args)) not in self._answered:
+                missed += 1
+                self.answer(channel_id, tuple(args))
+        log.info("ari_connected", waiting=len(waiting), missed=missed)
+
+    def answer(self, channel_id: str, args: tuple[str, ...]) -> None:
+        """Decide one call and hand it over; whatever goes wrong, the call goes on to the fall-back."""
+        began = self._clock.monotonic()
+        self._remember((channel_id, _tried_length(args)))
+        try:
+            decision, asked = self._decide(channel_id, args, began)
+            values = variables(decision, asked)
+        except Exception as error:  # noqa: BLE001  a fault of ours must not cost the call
+            log.error("decision_failed", linkedid=channel_id, error=type(error).__name__, message=error.message if isinstance(error, RingfenceError) else "")
+            self._metrics.failed("decision")
+            self._hand_over(channel_id, None, _FALL_BACK)
+            return
+        context, extension = place(decision)
+        self._hand_over(channel_id, values, {"context": context, "extension": extension, "priority": 1})
+        self._metrics.decided(decision, self._clock.monotonic() - began)
+
+    def _decide(self, channel_id: str, args: tuple[str, ...], now: float) -> tuple[Decision, Any]:
+        facts = parse_facts(args[1])
+        tried = parse_tried(args[2]) if len(args) > 2 else ()
+        first = not tried
+        question = Question(
+            facts=facts,
+            seed=channel_id,
+            tried=tried,
+            repeats=self._repeats.count(facts.caller, facts.called, now) if first else 0,
+            overloaded=first and not self._brake.allow(now),
+        )
+        decision = decide(question, self._plan, self._rules)
+        legs = format_legs(tuple(leg.leg for leg in decision.legs)) if isinstance(decision, Attempt) else ""
+        self._journal.decided(channel_id, decision.routed.by, len(tried) + 1, format_facts(decision.facts), format_routed(decision.routed), legs)
+        return decision, facts
+
+    def _hand_over(self, channel_id: str, values: dict[str, str] | None, where: dict[str, Any]) -> None:
+        if self._socket is None:
+            return
+        if values is not None:
+            self._socket.send("POST", f"channels/{channel_id}/variables", {"variables": values}, self._set)
+        self._socket.send("POST", f"channels/{channel_id}/continue", where, self._went_on)
+
+    def _set(self, frame: Frame) -> None:
+        if not 200 <= frame.status_code < 300 and frame.status_code != 404:
+            self._metrics.failed("variables")
+            log.warning("variables_refused", status=frame.status_code)
+
+    def _went_on(self, frame: Frame) -> None:
+        if not 200 <= frame.status_code < 300 and frame.status_code != 404:  # 404: the caller hung up meanwhile
+            self._metrics.failed("continue")
+            log.warning("continue_refused", status=frame.status_code)
+
+    def _remember(self, question: tuple[str, int]) -> None:
+        self._answered[question] = None
+        if len(self._answered) > _REMEMBERED:
+            self._answered.popitem(last=False)
+
+
+def _tried_length(args: list[str] | tuple[str, ...]) -> int:
+    """Return the length of what was tried: with the channel it tells one question from the next."""
+    return len(args[2]) if len(args) > 2 else 0
+
+
+def _epoch(text: str) -> float:
+    """Return Asterisk's start time as seconds since 1970; ARI writes it as ISO 8601 with an offset like +0000."""
+    return datetime.fromisoformat(text).timestamp()
