@@ -63,7 +63,7 @@ def ensure_root(*, progress: Progress) -> Root:
         Misconfigured: nothing is installed and this machine has no apt.
         Unavailable: the download failed.
     """
-    own = _own_asterisk()
+    own = own_asterisk()
     sipp = _which("sipp")
     if own and sipp:
         return msgspec.structs.replace(own, sipp=(sipp,))
@@ -159,7 +159,8 @@ def _loader(root: Path) -> tuple[str, ...]:
     return (str(loader), "--library-path", str(loader.parent))
 
 
-def _own_asterisk() -> Root | None:
+def own_asterisk() -> Root | None:
+    """Return the machine's own Asterisk when it is new enough; it brings no SIPp."""
     program = _which("asterisk")
     version = _version([program]) if program else None
     if program is None or version is None or version < OLDEST:
