@@ -1,0 +1,50 @@
+"""Nodes, as they last told about themselves."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypedDict, Unpack
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from ringfence.models import Node
+from ringfence.provisioning import not_found
+
+
+class NodeValues(TypedDict, total=False):
+    """What a node's daemons tell; each tells its own part."""
+
+    plan_version: int | None
+    plan_at: datetime | None
+    asterisk_started_at: datetime | None
+    app_seen_at: datetime | None
+    booker_seen_at: datetime | None
+    astdb_version: int | None
+    astdb_checked_at: datetime | None
+
+
+def report_node(session: Session, name: str, **values: Unpack[NodeValues]) -> None:
+    """Write down what a node's daemon tells; makes the node when it is new. Safe from several daemons at once."""
+    make = postgresql.insert(Node) if session.get_bind().dialect.name == "postgresql" else sqlite.insert(Node)
+    session.execute(make.values(name=name).on_conflict_do_nothing())
+    if values:
+        session.execute(update(Node).where(Node.name == name).values(**values))
+
+
+def get_node(session: Session, name: str) -> Node:
+    """Return the node.
+
+    Raises:
+        NotFound: none of that name has told about itself.
+    """
+    node = session.get(Node, name)
+    if node is None:
+        raise not_found("node", name, session.scalars(select(Node.name)).all(), "ringfence node list")
+    return node
+
+
+def list_nodes(session: Session) -> list[Node]:
+    """Return the nodes, by name."""
+    return list(session.scalars(select(Node).order_by(Node.name)))
