@@ -21,7 +21,6 @@ from dialplan.call import format_facts, format_legs, format_routed, parse_facts,
 from dialplan.handover import place, variables
 from dialplan.routing import Attempt, Decision, Plan, Question, Rules, decide
 from ringfence.clock import Clock
-from ringfence.errors import RingfenceError
 from ringfence.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -65,7 +64,7 @@ class Metrics(Protocol):
 class Decider:
     """The application behind the socket (`ari_app.ari.socket.Listener`)."""
 
-    def __init__(self, settings: Settings, clock: Clock, plan: Plan, journal: Journal, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, clock: Clock, plan: Plan, *, journal: Journal, metrics: Metrics) -> None:
         self._settings = settings
         self._clock = clock
         self._plan = plan
@@ -116,8 +115,8 @@ class Decider:
         try:
             decision, asked = self._decide(channel_id, args, began)
             values = variables(decision, asked)
-        except Exception as error:  # noqa: BLE001  a fault of ours must not cost the call
-            log.error("decision_failed", linkedid=channel_id, error=type(error).__name__, message=error.message if isinstance(error, RingfenceError) else "")
+        except Exception as error:  # a fault of ours must not cost the call
+            log.exception("decision_failed", linkedid=channel_id, error=type(error).__name__)
             self._metrics.failed("decision")
             self._hand_over(channel_id, None, _FALL_BACK)
             return

@@ -41,7 +41,7 @@ class CallFacts(msgspec.Struct, frozen=True):
 
     @property
     def withheld(self) -> bool:
-        """Did the caller ask for the number not to be shown?"""
+        """Whether the caller asked for the number not to be shown."""
         return self.presentation.startswith("prohib")
 
 

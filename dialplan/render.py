@@ -108,9 +108,7 @@ def render(conf: NodeConf) -> dict[str, str]:
     """
     check(conf)
     values = {field: getattr(conf, field) for field in conf.__struct_fields__}
-    environment = jinja2.Environment(  # noqa: S701  these are not web pages
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False
-    )
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     files: dict[str, str] = {}
     for entry in (resources.files("dialplan") / "templates").iterdir():
         if entry.name.endswith(".conf.j2"):

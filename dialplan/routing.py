@@ -111,13 +111,13 @@ Decision = Attempt | End
 class Trace(Protocol):
     """Takes down each rule that was looked at."""
 
-    def note(self, rule: str, applies: bool, why: str) -> None:  # noqa: FBT001
+    def note(self, rule: str, applies: bool, why: str) -> None:
         """Note a rule, whether it decided something, and why or why not."""
         ...
 
 
 class _Silent:
-    def note(self, rule: str, applies: bool, why: str) -> None:  # noqa: FBT001
+    def note(self, rule: str, applies: bool, why: str) -> None:
         """Take down nothing: a live call has no reader."""
 
 
@@ -283,7 +283,8 @@ class _Context:
         if trunk is None:
             return None
         number = format_for(E164(target.address), trunk.number_format)
-        return AttemptLeg(leg=Leg(target.kind, target.address, trunk.name), dial_number=number, identity=for_trunk(self.facts, did, trunk), capacity=trunk.capacity)
+        leg = Leg(target.kind, target.address, trunk.name)
+        return AttemptLeg(leg=leg, dial_number=number, identity=for_trunk(self.facts, did, trunk), capacity=trunk.capacity)
 
     def _pick_trunk(self, rule: str, mine: list[LegResult]) -> PlanTrunk | None:
         for result in mine:

@@ -32,7 +32,8 @@ def request(settings: Settings, method: str, path: str, *, timeout: float | None
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise Unavailable(f"Asterisk's ARI on {settings.ari.host}:{settings.ari.port} does not answer", hint="is Asterisk running? see 'ringfence node status'") from error
+        where = f"{settings.ari.host}:{settings.ari.port}"
+        raise Unavailable(f"Asterisk's ARI on {where} does not answer", hint="is Asterisk running? see 'ringfence node status'") from error
     finally:
         connection.close()
     if response.status == 503:

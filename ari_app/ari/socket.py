@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 _FIRST_WAIT = 0.1  # seconds before the first reconnect; doubles up to _LAST_WAIT, each drawn at random
 _LAST_WAIT = 2.0
 _PING_EVERY = 1.0  # seconds
-_PONG_WITHIN = 2.0
+_PONG_WITHIN = 1.0  # at most _PING_EVERY
 
 Answered = Callable[[Frame], None]
 
@@ -68,7 +68,7 @@ class AriSocket:
 
     @property
     def connected(self) -> bool:
-        """Is the socket up?"""
+        """Tell whether the socket is up."""
         return self._transport is not None
 
     def send(self, method: str, uri: str, body: Any, answered: Answered) -> None:
@@ -210,5 +210,3 @@ class _Receiver(WSListener):  # type: ignore[misc,unused-ignore]
                 payload = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
                 self._parts.clear()
                 self._socket.receive(payload)
-
-

@@ -33,7 +33,8 @@ def ticks(engine: Engine) -> Iterator[bool]:
 def _listen(engine: Engine) -> Iterator[bool]:
     raw = engine.raw_connection()
     connection = raw.driver_connection
-    assert isinstance(connection, psycopg.Connection)
+    if not isinstance(connection, psycopg.Connection):
+        raise TypeError("LISTEN needs psycopg")
     raw.detach()
     with closing(connection):
         connection.rollback()
