@@ -1,0 +1,220 @@
+"""The group `endpoint`: customers' phones that register."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import string
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ringfence.commands.installation import Installation, installed
+from ringfence.commands.options import NAME, NUMBER, commit_option, json_option
+from ringfence.errors import Conflict, Invalid, Unavailable
+from ringfence.models import Endpoint
+from ringfence.output import Column, emit, emit_one, note, say
+from ringfence.queries import accounts
+from ringfence.queries.accounts import EndpointValues
+
+REALM = "ringfence"  # as in pjsip.conf; part of the digest, so it never changes
+_PASSWORD_LENGTH = 24  # of 62 characters: 142 bits, more than the MD5 digest can hold
+_COLUMNS = (
+    Column("name", "endpoint"),
+    Column("account", "account"),
+    Column("caller_did", "presents"),
+    Column("enabled", "enabled"),
+    Column("created_at", "since"),
+)
+
+_password_out = click.option(
+    "--password-out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the password to a new file of mode 0600 instead of printing it.",
+)
+
+
+@click.group()
+def endpoint() -> None:
+    """Customers' phones that register over SIP."""
+
+
+@endpoint.command()
+@click.argument("name", type=NAME)
+@click.option("--account", "ref", required=True, help="Whose phone it is.")
+@click.option("--did", type=NUMBER, help="The account's number that its own calls present.")
+@_password_out
+@installed
+def add(installation: Installation, name: str, ref: str, did: str | None, password_out: Path | None) -> None:
+    """Make an endpoint and its password, which is shown once and kept only as a digest.
+
+    \b
+    Example:
+      ringfence endpoint add desk-12 --account ACME --did 02079460123 --password-out desk-12.secret
+    """
+    password = _new_password()
+    with installation.changing() as session:
+        accounts.add_endpoint(session, installation.clock, name, ref, caller_did=did, ha1=_ha1(name, password))
+        _hand_over(password, password_out)
+    note(f"endpoint {name} is made; 'ringfence config apply' lets it register; 'ringfence number forward NUMBER --to endpoint:{name}' rings it")
+
+
+@endpoint.command()
+@click.argument("name")
+@_password_out
+@installed
+def password(installation: Installation, name: str, password_out: Path | None) -> None:
+    """Make a new password; the old one ends when the configuration is applied.
+
+    \b
+    Example:
+      ringfence endpoint password desk-12
+    """
+    new = _new_password()
+    with installation.changing() as session:
+        accounts.set_endpoint(session, installation.clock, name, ha1=_ha1(name, new))
+        _hand_over(new, password_out)
+    note("'ringfence config apply' makes it valid")
+
+
+@endpoint.command("list")
+@click.option("--account", "ref", help="Only this account's.")
+@json_option
+@installed
+def list_(installation: Installation, ref: str | None, *, as_json: bool) -> None:
+    """List the endpoints.
+
+    \b
+    Example:
+      ringfence endpoint list --account ACME
+    """
+    with installation.reading() as session:
+        account_id = accounts.get_account(session, ref).id if ref else None
+        found = accounts.list_endpoints(session, account_id=account_id)
+        emit((_row(one, owner) for one, owner in found), _COLUMNS, as_json=as_json, empty="no endpoint; make one with 'ringfence endpoint add'")
+
+
+@endpoint.command()
+@click.argument("name")
+@json_option
+@installed
+def show(installation: Installation, name: str, *, as_json: bool) -> None:
+    """Show an endpoint and the numbers that ring it.
+
+    \b
+    Example:
+      ringfence endpoint show desk-12
+    """
+    with installation.reading() as session:
+        one = accounts.get_endpoint(session, name)
+        owner = next(ref for found, ref in accounts.list_endpoints(session, account_id=one.account_id) if found.name == one.name)
+        emit_one({**_row(one, owner), "rung_by": accounts.forwarding_to(session, one.name)}, as_json=as_json)
+
+
+@endpoint.command("set")
+@click.argument("name")
+@click.option("--did", type=NUMBER, help="The account's number that its own calls present.")
+@click.option("--no-did", is_flag=True, help="Present none: its own calls are refused.")
+@installed
+def set_(installation: Installation, name: str, did: str | None, *, no_did: bool) -> None:
+    """Change the number that an endpoint's own calls present.
+
+    \b
+    Example:
+      ringfence endpoint set desk-12 --did 02079460456
+    """
+    if (did is None) == (not no_did):
+        raise Invalid("give either --did NUMBER or --no-did")
+    _set(installation, name, caller_did=did)
+    say(f"endpoint {name} is changed")
+
+
+@endpoint.command()
+@click.argument("name")
+@installed
+def enable(installation: Installation, name: str) -> None:
+    """Let an endpoint register and call.
+
+    \b
+    Example:
+      ringfence endpoint enable desk-12
+    """
+    _set(installation, name, enabled=True)
+    say(f"endpoint {name} is enabled; 'ringfence config apply' lets it register")
+
+
+@endpoint.command()
+@click.argument("name")
+@installed
+def disable(installation: Installation, name: str) -> None:
+    """Refuse an endpoint's calls at once, and its registration once the configuration is applied.
+
+    \b
+    Example:
+      ringfence endpoint disable desk-12
+    """
+    _set(installation, name, enabled=False)
+    say(f"endpoint {name} is disabled: its calls are refused; 'ringfence config apply' ends its registration")
+
+
+@endpoint.command()
+@click.argument("name")
+@commit_option
+@installed
+def remove(installation: Installation, name: str, *, commit: bool) -> None:
+    """Remove an endpoint that no number forwards to.
+
+    \b
+    Example:
+      ringfence endpoint remove desk-12            shows what would happen
+      ringfence endpoint remove desk-12 --commit
+    """
+    with installation.changing() as session:
+        accounts.remove_endpoint(session, installation.clock, name)
+        if not commit:
+            session.rollback()
+    say(
+        f"endpoint {name} is removed; 'ringfence config apply' ends its registration"
+        if commit
+        else f"would remove endpoint {name}: it could no longer register or call"
+    )
+    if not commit:
+        note("nothing was changed; add --commit to do it")
+
+
+def _set(installation: Installation, name: str, **values: Any) -> None:
+    changes = EndpointValues(**values)
+    with installation.changing() as session:
+        accounts.set_endpoint(session, installation.clock, name, **changes)
+
+
+def _row(one: Endpoint, owner: str) -> dict[str, Any]:
+    return {"name": one.name, "account": owner, "caller_did": one.caller_did, "enabled": one.enabled, "created_at": one.created_at}
+
+
+def _new_password() -> str:
+    letters = string.ascii_letters + string.digits
+    return "".join(secrets.choice(letters) for _ in range(_PASSWORD_LENGTH))
+
+
+def _ha1(name: str, password: str) -> str:
+    """Return the digest that Asterisk checks registrations against (RFC 2617; `auth_type = md5` in Asterisk 22)."""
+    return hashlib.md5(f"{name}:{REALM}:{password}".encode(), usedforsecurity=False).hexdigest()
+
+
+def _hand_over(password: str, path: Path | None) -> None:
+    """Give the password to the operator, before the transaction commits: a file that cannot be written leaves nothing changed."""
+    if path is None:
+        click.echo(password)
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(password + "\n")
+    except FileExistsError as error:
+        raise Conflict(f"{path} exists already", hint="name a new file") from error
+    except OSError as error:
+        raise Unavailable(f"cannot write {path}: {error.strerror}", hint="name a file in a folder that you may write to") from error

@@ -1,0 +1,47 @@
+"""Options and argument types that the groups share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from dialplan.forwarding import ForwardingRules
+from dialplan.numbers import parse_number
+from ringfence.errors import Invalid
+from ringfence.provisioning import check_display_name, check_host, check_name, check_password_file, check_ref, check_username
+from ringfence.settings import Settings
+
+
+class Checked(click.ParamType):
+    """A text that one of our checks accepts, and may put into its proper form."""
+
+    def __init__(self, name: str, check: Callable[[str], str]) -> None:
+        self.name = name
+        self._check = check
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the checked text, or fail with what is wrong and how to write it."""
+        try:
+            return self._check(str(value))
+        except Invalid as error:
+            self.fail(f"{error.message}; {error.hint}" if error.hint else error.message, param, ctx)
+
+
+NUMBER = Checked("number", parse_number)
+NAME = Checked("name", check_name)
+REF = Checked("account", check_ref)
+DISPLAY_NAME = Checked("text", check_display_name)
+HOST = Checked("host", check_host)
+USERNAME = Checked("user", check_username)
+PASSWORD_FILE = Checked("path", check_password_file)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, with everything that is known.")
+commit_option = click.option("--commit", is_flag=True, help="Do it; without this, only show what would happen.")
+
+
+def forwarding_rules(settings: Settings) -> ForwardingRules:
+    """Return what the settings say about forwarding targets."""
+    routing = settings.routing
+    return ForwardingRules(ring_seconds=routing.ring_seconds, allow_drama=routing.drama_numbers, allow_international=routing.international)
