@@ -40,12 +40,12 @@ class Requests(Protocol):
 class Journal(Protocol):
     """Where decisions are written before they take effect."""
 
-    def decided(self, linkedid: str, by: str, attempt: int, facts: str, routed: str, legs: str) -> None:
+    def decided(self, call_id: str, by: str, attempt: int, *, facts: str, routed: str, legs: str) -> None:
         """Write one decision."""
         ...
 
-    def asterisk(self, started: float, seen: float) -> None:
-        """Write that an Asterisk was met that started at `started`; the one before was last seen alive at `seen`."""
+    def asterisk_started(self, started: datetime, seen: datetime | None) -> None:
+        """Write that an Asterisk was met that started at `started`; the one before was last known alive at `seen`."""
         ...
 
 
@@ -76,8 +76,8 @@ class Decider:
         self._repeats = Repeats(routing.repeat_seconds)
         self._answered: OrderedDict[tuple[str, int], None] = OrderedDict()
         self._socket: Requests | None = None
-        self._asterisk_seen: float | None = None
-        self._asterisk_started: float | None = None
+        self._asterisk_seen: datetime | None = None
+        self._asterisk_started: datetime | None = None
 
     def attach(self, socket: Requests) -> None:
         """Take the socket that answers go to."""
@@ -90,14 +90,14 @@ class Decider:
 
     def on_lost(self) -> None:
         """Note when Asterisk was last there: if it died, its calls ended about now."""
-        self._asterisk_seen = self._clock.now().timestamp()
+        self._asterisk_seen = self._clock.now()
 
     async def on_connected(self) -> None:
         """Note which Asterisk this is, and decide the calls that waited in `Stasis()` while nobody listened."""
         info = await asyncio.to_thread(http.request, self._settings, "GET", "asterisk/info")
-        started = _epoch(info["status"]["startup_time"])
+        started = datetime.fromisoformat(info["status"]["startup_time"])
         if started != self._asterisk_started:
-            self._journal.asterisk(started, self._asterisk_seen or started)
+            self._journal.asterisk_started(started, self._asterisk_seen)
             self._asterisk_started = started
         channels = await asyncio.to_thread(http.request, self._settings, "GET", "channels", timeout=10.0)
         waiting = [(channel["id"], channel["dialplan"]["app_data"].split(",")) for channel in channels if channel["dialplan"].get("app_name") == "Stasis"]
@@ -136,9 +136,17 @@ class Decider:
             overloaded=first and not self._brake.allow(now),
         )
         decision = decide(question, self._plan, self._rules)
-        legs = format_legs(tuple(leg.leg for leg in decision.legs)) if isinstance(decision, Attempt) else ""
-        self._journal.decided(channel_id, decision.routed.by, len(tried) + 1, format_facts(decision.facts), format_routed(decision.routed), legs)
+        self._note(channel_id, len(tried) + 1, decision)
         return decision, facts
+
+    def _note(self, channel_id: str, attempt: int, decision: Decision) -> None:
+        """Journal a decision; a full disk must not cost the call."""
+        legs = format_legs(tuple(leg.leg for leg in decision.legs)) if isinstance(decision, Attempt) else ""
+        try:
+            self._journal.decided(channel_id, decision.routed.by, attempt, facts=format_facts(decision.facts), routed=format_routed(decision.routed), legs=legs)
+        except OSError as error:
+            log.error("journal_not_written", error=error.strerror)  # noqa: TRY400  the trace says nothing more
+            self._metrics.failed("journal")
 
     def _hand_over(self, channel_id: str, values: dict[str, str] | None, where: dict[str, Any]) -> None:
         if self._socket is None:
@@ -166,8 +174,3 @@ class Decider:
 def _tried_length(args: list[str] | tuple[str, ...]) -> int:
     """Return the length of what was tried: with the channel it tells one question from the next."""
     return len(args[2]) if len(args) > 2 else 0
-
-
-def _epoch(text: str) -> float:
-    """Return Asterisk's start time as seconds since 1970; ARI writes it as ISO 8601 with an offset like +0000."""
-    return datetime.fromisoformat(text).timestamp()
