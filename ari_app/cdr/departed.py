@@ -1,0 +1,76 @@
+"""Finds the calls that went down with an earlier Asterisk, from the journal and the store, once for each Asterisk that started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from ari_app.cdr.assemble import Assembler
+from ari_app.cdr.journal import ASTERISK_FILE, Decided, read_asterisk_starts, read_decided
+from ari_app.cdr.lost import build_lost
+from ringfence.clock import from_epoch
+from ringfence.errors import Invalid
+from ringfence.queries.ledger import Booking, Position, find_known_calls
+
+FILE_ID = "asterisk"  # the key under which the store notes the last start that was handled, in microseconds
+_IN_CHUNK = 5000
+
+
+class Start(msgspec.Struct, frozen=True):
+    """An Asterisk that started, and the one before."""
+
+    began: float  # when the one before started; its calls were decided from then on
+    ended: float  # when this one started
+    seen: float  # when the one before was last known to be alive
+    position: Position  # to be stored when its lost calls are booked
+
+
+def unhandled_starts(folder: Path, handled: int) -> list[Start]:
+    """Return the starts whose lost calls have not been booked, oldest first.
+
+    Args:
+        folder: the journal's folder.
+        handled: the last start that was handled, in microseconds since 1970.
+    """
+    starts = sorted({line.started: line for line in read_asterisk_starts(folder)}.values(), key=lambda line: line.started)
+    found = []
+    for before, line in zip([None, *starts], starts, strict=False):
+        microseconds = round(line.started * 1_000_000)
+        if microseconds > handled:
+            position = Position(FILE_ID, "journal", ASTERISK_FILE, microseconds, 0)
+            found.append(Start(before.started if before else 0.0, line.started, line.seen, position))
+    return found
+
+
+def find_departed(session: Session, folder: Path, start: Start, assembler: Assembler, node: str) -> list[Booking]:
+    """Return the CDRs of the calls that were decided before `start` and that the store does not have.
+
+    Call it only when the ledger has been booked to its end. What the ledger has of such a call without its end is taken from the assembler.
+    """
+    missing: dict[str, list[Decided]] = {}
+    decisions = _before(folder, start)
+    while chunk := list(islice(decisions, _IN_CHUNK)):
+        ids = list({decided.id for decided in chunk})
+        known = find_known_calls(session, ids, (from_epoch(decided.at) for decided in (chunk[0], chunk[-1])))
+        missing.update((call_id, []) for call_id in ids if call_id not in known)
+    if missing:
+        for decided in _before(folder, start):
+            if decided.id in missing:
+                missing[decided.id].append(decided)
+    return [booking for call_id, attempts in missing.items() if (booking := _lost(call_id, attempts, start, assembler, node))]
+
+
+def _before(folder: Path, start: Start) -> Iterator[Decided]:
+    return (decided for decided in read_decided(folder, start.began) if decided.at < start.ended)
+
+
+def _lost(call_id: str, attempts: list[Decided], start: Start, assembler: Assembler, node: str) -> Booking | None:
+    waiting = assembler.get(call_id)
+    try:
+        return build_lost(sorted(attempts, key=lambda decided: (decided.n, decided.at)), waiting.records if waiting else [], start.seen, node)
+    except Invalid:
+        return None
