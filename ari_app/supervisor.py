@@ -36,6 +36,8 @@ class Service(msgspec.Struct, frozen=True):
     name: str
     command: Sequence[str]
     watchdog: float | None = None  # seconds of silence after which it is killed; None = it sends no heartbeat
+    notifies: bool = True  # does it tell when it is ready? Asterisk is ready when ARI is
+    before: Callable[[], None] = lambda: None  # called before each start
 
 
 class Supervisor:
@@ -143,6 +145,7 @@ class _Keeper:
                 await asyncio.sleep(wait)
 
     async def _run_once(self, receiver: socket.socket) -> int:
+        self.service.before()
         limit = self.service.watchdog
         environment = {**self._environment, "NOTIFY_SOCKET": str(self._notify)}
         if limit:
@@ -151,6 +154,8 @@ class _Keeper:
             self._process = await asyncio.create_subprocess_exec(
                 *self.service.command, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, env=environment, start_new_session=True
             )
+        if not self.service.notifies:
+            self._ready.set()
         self._pid_file.write_text(f"{self._process.pid}\n", encoding="ascii")
         self._heard = 0.0
         exited = asyncio.create_task(self._process.wait())

@@ -1,0 +1,54 @@
+"""The `node` group: a node's daemons, all at once or one by one, and how they are."""
+
+from __future__ import annotations
+
+import click
+
+from ringfence import logs
+from ringfence.commands.installation import Installation, installed
+from ringfence.commands.options import example
+from ringfence.lazy import Lazy, LazyGroup
+
+DAEMONS = ("ari", "agi", "ledger", "ami")
+LAZY = {"status": Lazy("ari_app.commands.node_status:status", "Show how this node and the others are.")}
+
+
+@click.group(cls=LazyGroup, lazy=LAZY)
+def node() -> None:
+    """Run a node's daemons, and see how they are."""
+
+
+@node.command(epilog=example("ringfence node serve ari"))
+@click.argument("daemon", type=click.Choice(DAEMONS))
+@installed
+def serve(installation: Installation, daemon: str) -> None:
+    """Run one daemon in the foreground until SIGTERM, as a service unit does.
+
+    ari decides calls, agi decides them while ari is away, ledger books them, ami keeps AstDB equal to the plan.
+    """
+    settings = installation.settings
+    logs.configure(settings.log_level)
+    if daemon == "ari":
+        from ari_app.main import run  # noqa: PLC0415  each daemon loads only what it needs
+    elif daemon == "agi":
+        from ari_app.agi.main import run  # noqa: PLC0415
+    elif daemon == "ledger":
+        from ari_app.cdr.main import run  # noqa: PLC0415
+    else:
+        from ari_app.ami.main import run  # noqa: PLC0415
+    run(settings)
+
+
+@node.command(epilog=example("ringfence node up"))
+@installed
+def up(installation: Installation) -> None:
+    """Run the whole node in the foreground: Asterisk and the four daemons, until Ctrl-C.
+
+    For trying out, for tests, and where there is no systemd. On a server, the units in asterisk-conf/systemd do the same.
+    """
+    from ari_app.node import run  # noqa: PLC0415
+
+    settings = installation.settings
+    logs.configure(settings.log_level)
+    with installation.reading() as session:
+        run(settings, session)

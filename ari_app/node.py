@@ -1,0 +1,107 @@
+"""A whole node in the foreground: Asterisk on freshly rendered configuration, and the four daemons, kept running by the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+from sqlalchemy.orm import Session
+
+from ari_app.configuration.files import write_files
+from ari_app.configuration.gather import find_asterisk, gather
+from ari_app.configuration.secrets import make_secrets
+from ari_app.private.root import Root
+from ari_app.supervisor import Service, Supervisor
+from dialplan.render import render
+from ringfence import migrate
+from ringfence.clock import SystemClock
+from ringfence.errors import Conflict
+from ringfence.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_OPEN_FILES = 65_536  # a call takes a dozen descriptors
+_WATCHDOG = 1.5  # seconds; calls that wait in Stasis() for a stuck app wait at most this long, and a restart
+
+
+def run(settings: Settings, session: Session) -> None:
+    """Render the configuration, start everything, and stay until SIGINT or SIGTERM; then stop everything.
+
+    Raises:
+        Conflict: the schema is behind, or something of the node runs already.
+        Misconfigured: the settings or secrets do not make a configuration.
+        Unavailable: a part did not get ready.
+    """
+    migrate.check(session.get_bind().engine)
+    make_secrets(settings)
+    root = find_asterisk(settings)
+    write_files(settings.conf_dir, dict(render(gather(settings, session, root))))
+    session.close()
+    _raise_file_limit()
+    asyncio.run(_keep(settings, root))
+
+
+def services(settings: Settings, root: Root) -> list[Service]:
+    """Return the node's processes in the order in which they stop: Asterisk first, so that its last records are booked."""
+    command = (sys.executable, "-m", "cli", "node", "serve")
+    return [
+        Service("asterisk", root.asterisk_command("-C", str(settings.conf_dir / "asterisk.conf"), "-f"), notifies=False, before=lambda: _prepare(settings)),
+        Service("ari", (*command, "ari"), watchdog=_WATCHDOG),
+        Service("agi", (*command, "agi"), watchdog=_WATCHDOG * 2),
+        Service("ami", (*command, "ami"), watchdog=_WATCHDOG * 10),
+        Service("ledger", (*command, "ledger"), watchdog=_WATCHDOG * 20),
+    ]
+
+
+async def _keep(settings: Settings, root: Root) -> None:
+    supervisor = Supervisor(services(settings, root), settings.home_path / "run", SystemClock(), _environment(settings))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    waits = [asyncio.create_task(stop.wait()), asyncio.create_task(supervisor.failed.wait())]
+    start = asyncio.create_task(supervisor.start())
+    try:
+        await asyncio.wait([start, waits[0]], return_when=asyncio.FIRST_COMPLETED)
+        if start.done():
+            start.result()
+            log.info("node_up", node=settings.node)
+            (settings.home_path / "run" / "up").touch()
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if supervisor.failed.is_set():
+                raise Conflict("a part of the node ended for good", hint=f"see the logs in {settings.home_path / 'run'}")
+    finally:
+        (settings.home_path / "run" / "up").unlink(missing_ok=True)
+        for task in (start, *waits):
+            task.cancel()
+        await asyncio.gather(start, *waits, return_exceptions=True)
+        await supervisor.stop()
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Return the daemons' environment: this process's, with the settings file and the code that it was started with."""
+    code = str(Path(__file__).resolve().parent.parent)
+    path = os.pathsep.join(part for part in (code, os.environ.get("PYTHONPATH", "")) if part)
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "RINGFENCE_HOME": str(settings.home_path)}
+
+
+def _prepare(settings: Settings) -> None:
+    """Make what Asterisk writes to, and remove a dead one's socket, which would stop the next from starting."""
+    base = settings.home_path / "asterisk"
+    for folder in (base / "db", base / "keys", base / "agi-bin", base / "spool", base / "run", settings.log_dir, settings.ledger_path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        (base / "run" / "asterisk.ctl").unlink()
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
