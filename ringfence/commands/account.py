@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ringfence.commands.installation import Installation, installed
-from ringfence.commands.options import DISPLAY_NAME, REF, commit_option, json_option
+from ringfence.commands.options import DISPLAY_NAME, REF, commit_option, example, json_option
 from ringfence.errors import Invalid
 from ringfence.models import Account
 from ringfence.output import Column, emit, emit_one, note, say
@@ -27,53 +27,38 @@ _COLUMNS = (
 
 @click.group()
 def account() -> None:
-    """Customers."""
+    """Manage customers."""
 
 
-@account.command()
+@account.command(epilog=example('ringfence account add ACME --name "Acme Plumbing Ltd" --concurrency 10'))
 @click.argument("ref", type=REF)
 @click.option("--name", type=DISPLAY_NAME, required=True, help="The customer's name.")
 @click.option("--concurrency", type=click.IntRange(1, 10_000), help="Calls at once on one node [default: no limit].")
 @installed
 def add(installation: Installation, ref: str, name: str, concurrency: int | None) -> None:
-    """Make an account.
-
-    \b
-    Example:
-      ringfence account add ACME --name "Acme Plumbing Ltd" --concurrency 10
-    """
+    """Make an account."""
     with installation.changing() as session:
         accounts.add_account(session, installation.clock, ref, name, concurrency)
     say(f"account {ref} is active; give it a number with 'ringfence number assign NUMBER {ref}'")
 
 
-@account.command("list")
+@account.command("list", epilog=example("ringfence account list --state suspended"))
 @click.option("--state", type=click.Choice([state.value for state in AccountState]), help="Only those in this state.")
 @json_option
 @installed
 def list_(installation: Installation, state: str | None, *, as_json: bool) -> None:
-    """List the accounts.
-
-    \b
-    Example:
-      ringfence account list --state suspended
-    """
+    """List the accounts."""
     with installation.reading() as session:
         found = accounts.list_accounts(session, state=AccountState(state) if state else None)
         emit((_row(one, count) for one, count in found), _COLUMNS, as_json=as_json, empty="no account; make one with 'ringfence account add'")
 
 
-@account.command()
+@account.command(epilog=example("ringfence account show ACME"))
 @click.argument("ref")
 @json_option
 @installed
 def show(installation: Installation, ref: str, *, as_json: bool) -> None:
-    """Show an account with its numbers and phones.
-
-    \b
-    Example:
-      ringfence account show ACME
-    """
+    """Show an account with its numbers and phones."""
     with installation.reading() as session:
         one = accounts.get_account(session, ref)
         numbers = numbering.numbers_of(session, one.id)
@@ -82,19 +67,14 @@ def show(installation: Installation, ref: str, *, as_json: bool) -> None:
         emit_one({**_row(one, len(numbers)), "closed_at": one.closed_at, "numbers": shown, "endpoints": phones}, as_json=as_json)
 
 
-@account.command("set")
+@account.command("set", epilog=example("ringfence account set ACME --concurrency 20"))
 @click.argument("ref")
 @click.option("--name", type=DISPLAY_NAME, help="The customer's name.")
 @click.option("--concurrency", type=click.IntRange(1, 10_000), help="Calls at once on one node.")
 @click.option("--no-concurrency", is_flag=True, help="No limit on calls at once.")
 @installed
 def set_(installation: Installation, ref: str, name: str | None, concurrency: int | None, *, no_concurrency: bool) -> None:
-    """Change an account's name or limit.
-
-    \b
-    Example:
-      ringfence account set ACME --concurrency 20
-    """
+    """Change an account's name or limit."""
     values: AccountValues = {}
     if name is not None:
         values["name"] = name
@@ -109,60 +89,41 @@ def set_(installation: Installation, ref: str, name: str | None, concurrency: in
     say(f"account {ref} is changed")
 
 
-@account.command()
+@account.command(epilog=example("ringfence account suspend ACME"))
 @click.argument("ref")
 @installed
 def suspend(installation: Installation, ref: str) -> None:
-    """Refuse an account's calls from now on; everything is kept.
-
-    \b
-    Example:
-      ringfence account suspend ACME
-    """
+    """Refuse an account's calls from now on; everything is kept."""
     with installation.changing() as session:
         accounts.set_account_state(session, installation.clock, ref, AccountState.SUSPENDED)
     say(f"account {ref} is suspended: its calls are refused; 'ringfence account activate {ref}' ends that")
 
 
-@account.command()
+@account.command(epilog=example("ringfence account activate ACME"))
 @click.argument("ref")
 @installed
 def activate(installation: Installation, ref: str) -> None:
-    """Let a suspended account's calls through again.
-
-    \b
-    Example:
-      ringfence account activate ACME
-    """
+    """Let a suspended account's calls through again."""
     with installation.changing() as session:
         accounts.set_account_state(session, installation.clock, ref, AccountState.ACTIVE)
     say(f"account {ref} is active")
 
 
-@account.command()
+@account.command(epilog=example("ringfence account close ACME            shows what would happen", "ringfence account close ACME --commit"))
 @click.argument("ref")
 @commit_option
 @installed
 def close(installation: Installation, ref: str, *, commit: bool) -> None:
-    """Close an account for good: its numbers go into quarantine, its phones are disabled, retention windows begin.
-
-    \b
-    Example:
-      ringfence account close ACME            shows what would happen
-      ringfence account close ACME --commit
-    """
-    with installation.reading() as session:
+    """Close an account for good: its numbers go into quarantine, its phones are disabled, retention windows begin."""
+    with installation.changing(commit=commit) as session:
         one = accounts.get_open_account(session, ref)
         numbers = numbering.numbers_of(session, one.id)
         phones = accounts.list_endpoints(session, account_id=one.id)
-    effect = f"{len(numbers)} number(s) go into quarantine and lose their targets, {len(phones)} phone(s) are disabled"
-    if not commit:
-        say(f"would close account {ref} for good: {effect}")
-        note("nothing was changed; add --commit to do it")
-        return
-    with installation.changing() as session:
         numbering.close_account(session, installation.clock, ref)
-    say(f"account {ref} is closed: {effect}")
+    effect = f"{len(numbers)} number(s) go into quarantine and lose their targets, {len(phones)} phone(s) are disabled"
+    say(f"account {ref} is closed: {effect}" if commit else f"would close account {ref} for good: {effect}")
+    if not commit:
+        note("nothing was changed; add --commit to do it")
 
 
 def _row(one: Account, numbers: int) -> dict[str, Any]:

@@ -12,12 +12,11 @@ from typing import Any
 import click
 
 from ringfence.commands.installation import Installation, installed
-from ringfence.commands.options import NAME, NUMBER, commit_option, json_option
+from ringfence.commands.options import NAME, NUMBER, commit_option, example, json_option
 from ringfence.errors import Conflict, Invalid, Unavailable
 from ringfence.models import Endpoint
 from ringfence.output import Column, emit, emit_one, note, say
 from ringfence.queries import accounts
-from ringfence.queries.accounts import EndpointValues
 
 REALM = "ringfence"  # as in pjsip.conf; part of the digest, so it never changes
 _PASSWORD_LENGTH = 24  # of 62 characters: 142 bits, more than the MD5 digest can hold
@@ -39,22 +38,17 @@ _password_out = click.option(
 
 @click.group()
 def endpoint() -> None:
-    """Customers' phones that register over SIP."""
+    """Manage customers' phones that register over SIP."""
 
 
-@endpoint.command()
+@endpoint.command(epilog=example("ringfence endpoint add desk-12 --account ACME --did 02079460123 --password-out desk-12.secret"))
 @click.argument("name", type=NAME)
 @click.option("--account", "ref", required=True, help="Whose phone it is.")
 @click.option("--did", type=NUMBER, help="The account's number that its own calls present.")
 @_password_out
 @installed
 def add(installation: Installation, name: str, ref: str, did: str | None, password_out: Path | None) -> None:
-    """Make an endpoint and its password, which is shown once and kept only as a digest.
-
-    \b
-    Example:
-      ringfence endpoint add desk-12 --account ACME --did 02079460123 --password-out desk-12.secret
-    """
+    """Make an endpoint and its password, which is shown once and kept only as a digest."""
     password = _new_password()
     with installation.changing() as session:
         accounts.add_endpoint(session, installation.clock, name, ref, caller_did=did, ha1=_ha1(name, password))
@@ -62,17 +56,12 @@ def add(installation: Installation, name: str, ref: str, did: str | None, passwo
     note(f"endpoint {name} is made; 'ringfence config apply' lets it register; 'ringfence number forward NUMBER --to endpoint:{name}' rings it")
 
 
-@endpoint.command()
+@endpoint.command(epilog=example("ringfence endpoint password desk-12"))
 @click.argument("name")
 @_password_out
 @installed
 def password(installation: Installation, name: str, password_out: Path | None) -> None:
-    """Make a new password; the old one ends when the configuration is applied.
-
-    \b
-    Example:
-      ringfence endpoint password desk-12
-    """
+    """Make a new password; the old one ends when the configuration is applied."""
     new = _new_password()
     with installation.changing() as session:
         accounts.set_endpoint(session, installation.clock, name, ha1=_ha1(name, new))
@@ -80,102 +69,72 @@ def password(installation: Installation, name: str, password_out: Path | None) -
     note("'ringfence config apply' makes it valid")
 
 
-@endpoint.command("list")
+@endpoint.command("list", epilog=example("ringfence endpoint list --account ACME"))
 @click.option("--account", "ref", help="Only this account's.")
 @json_option
 @installed
 def list_(installation: Installation, ref: str | None, *, as_json: bool) -> None:
-    """List the endpoints.
-
-    \b
-    Example:
-      ringfence endpoint list --account ACME
-    """
+    """List the endpoints."""
     with installation.reading() as session:
         account_id = accounts.get_account(session, ref).id if ref else None
         found = accounts.list_endpoints(session, account_id=account_id)
         emit((_row(one, owner) for one, owner in found), _COLUMNS, as_json=as_json, empty="no endpoint; make one with 'ringfence endpoint add'")
 
 
-@endpoint.command()
+@endpoint.command(epilog=example("ringfence endpoint show desk-12"))
 @click.argument("name")
 @json_option
 @installed
 def show(installation: Installation, name: str, *, as_json: bool) -> None:
-    """Show an endpoint and the numbers that ring it.
-
-    \b
-    Example:
-      ringfence endpoint show desk-12
-    """
+    """Show an endpoint and the numbers that ring it."""
     with installation.reading() as session:
         one = accounts.get_endpoint(session, name)
         owner = next(ref for found, ref in accounts.list_endpoints(session, account_id=one.account_id) if found.name == one.name)
         emit_one({**_row(one, owner), "rung_by": accounts.forwarding_to(session, one.name)}, as_json=as_json)
 
 
-@endpoint.command("set")
+@endpoint.command("set", epilog=example("ringfence endpoint set desk-12 --did 02079460456"))
 @click.argument("name")
 @click.option("--did", type=NUMBER, help="The account's number that its own calls present.")
 @click.option("--no-did", is_flag=True, help="Present none: its own calls are refused.")
 @installed
 def set_(installation: Installation, name: str, did: str | None, *, no_did: bool) -> None:
-    """Change the number that an endpoint's own calls present.
-
-    \b
-    Example:
-      ringfence endpoint set desk-12 --did 02079460456
-    """
+    """Change the number that an endpoint's own calls present."""
     if (did is None) == (not no_did):
         raise Invalid("give either --did NUMBER or --no-did")
-    _set(installation, name, caller_did=did)
+    with installation.changing() as session:
+        accounts.set_endpoint(session, installation.clock, name, caller_did=did)
     say(f"endpoint {name} is changed")
 
 
-@endpoint.command()
+@endpoint.command(epilog=example("ringfence endpoint enable desk-12"))
 @click.argument("name")
 @installed
 def enable(installation: Installation, name: str) -> None:
-    """Let an endpoint register and call.
-
-    \b
-    Example:
-      ringfence endpoint enable desk-12
-    """
-    _set(installation, name, enabled=True)
+    """Let an endpoint register and call."""
+    with installation.changing() as session:
+        accounts.set_endpoint(session, installation.clock, name, enabled=True)
     say(f"endpoint {name} is enabled; 'ringfence config apply' lets it register")
 
 
-@endpoint.command()
+@endpoint.command(epilog=example("ringfence endpoint disable desk-12"))
 @click.argument("name")
 @installed
 def disable(installation: Installation, name: str) -> None:
-    """Refuse an endpoint's calls at once, and its registration once the configuration is applied.
-
-    \b
-    Example:
-      ringfence endpoint disable desk-12
-    """
-    _set(installation, name, enabled=False)
+    """Refuse an endpoint's calls at once, and its registration once the configuration is applied."""
+    with installation.changing() as session:
+        accounts.set_endpoint(session, installation.clock, name, enabled=False)
     say(f"endpoint {name} is disabled: its calls are refused; 'ringfence config apply' ends its registration")
 
 
-@endpoint.command()
+@endpoint.command(epilog=example("ringfence endpoint remove desk-12            shows what would happen", "ringfence endpoint remove desk-12 --commit"))
 @click.argument("name")
 @commit_option
 @installed
 def remove(installation: Installation, name: str, *, commit: bool) -> None:
-    """Remove an endpoint that no number forwards to.
-
-    \b
-    Example:
-      ringfence endpoint remove desk-12            shows what would happen
-      ringfence endpoint remove desk-12 --commit
-    """
-    with installation.changing() as session:
+    """Remove an endpoint that no number forwards to."""
+    with installation.changing(commit=commit) as session:
         accounts.remove_endpoint(session, installation.clock, name)
-        if not commit:
-            session.rollback()
     say(
         f"endpoint {name} is removed; 'ringfence config apply' ends its registration"
         if commit
@@ -183,12 +142,6 @@ def remove(installation: Installation, name: str, *, commit: bool) -> None:
     )
     if not commit:
         note("nothing was changed; add --commit to do it")
-
-
-def _set(installation: Installation, name: str, **values: Any) -> None:
-    changes = EndpointValues(**values)
-    with installation.changing() as session:
-        accounts.set_endpoint(session, installation.clock, name, **changes)
 
 
 def _row(one: Endpoint, owner: str) -> dict[str, Any]:

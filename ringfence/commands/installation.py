@@ -53,15 +53,19 @@ class Installation:
             session.rollback()
 
     @contextmanager
-    def changing(self) -> Iterator[Session]:
-        """Give a session that is committed at the end, unless an error ends it.
+    def changing(self, *, commit: bool = True) -> Iterator[Session]:
+        """Give a session that is committed at the end, unless an error ends it or this is a dry run.
 
         Raises:
             Unavailable: the store cannot be reached.
             Conflict: its schema is not that of this release.
         """
-        with _translated(), make_sessions(self.engine).begin() as session:
+        with _translated(), make_sessions(self.engine)() as session:
             yield session
+            if commit:
+                session.commit()
+            else:
+                session.rollback()
 
 
 installed = click.make_pass_decorator(Installation)

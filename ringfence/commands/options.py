@@ -14,7 +14,7 @@ from ringfence.provisioning import check_display_name, check_host, check_name, c
 from ringfence.settings import Settings
 
 
-class Checked(click.ParamType):
+class Checked(click.ParamType[str]):
     """A text that one of our checks accepts, and may put into its proper form."""
 
     def __init__(self, name: str, check: Callable[[str], str]) -> None:
@@ -39,6 +39,11 @@ PASSWORD_FILE = Checked("path", check_password_file)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, with everything that is known.")
 commit_option = click.option("--commit", is_flag=True, help="Do it; without this, only show what would happen.")
+
+
+def example(*lines: str) -> str:
+    """Return a command's epilog that shows how to use it, one line each, as they are."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def forwarding_rules(settings: Settings) -> ForwardingRules:
