@@ -15,8 +15,8 @@ _MODULES = """
 res_pjproject res_sorcery_config res_sorcery_memory res_sorcery_astdb res_timing_timerfd res_rtp_asterisk res_http_websocket res_websocket_client
 res_pjsip res_pjsip_session res_pjsip_pubsub res_pjsip_sdp_rtp res_pjsip_caller_id res_pjsip_diversion res_pjsip_endpoint_identifier_ip
 res_pjsip_endpoint_identifier_user res_pjsip_registrar res_pjsip_nat res_pjsip_authenticator_digest chan_pjsip res_stasis res_ari res_ari_model
-res_ari_asterisk bridge_simple bridge_native_rtp codec_ulaw codec_alaw format_pcm pbx_config app_dial app_stack app_verbose func_channel func_callerid
-func_cdr func_strings res_cdrel_custom cdr_custom
+res_ari_asterisk bridge_simple bridge_native_rtp codec_ulaw codec_alaw format_pcm pbx_config app_dial app_stack app_verbose func_logic func_channel
+func_callerid func_cdr func_strings res_cdrel_custom cdr_custom
 """
 
 _FILES = {
@@ -92,14 +92,9 @@ password={phone_secret}
 """,
     "extensions.conf": """[from-carrier]
 exten => _+44770090.,1,Dial(PJSIP/${{EXTEN}}@mobile,4)
- same => n,Goto(end-${{DIALSTATUS}},1)
+ same => n,Hangup(${{IF($["${{DIALSTATUS}}"="NOANSWER"]?19:${{HANGUPCAUSE}})}})
 exten => _+44117.,1,Dial(PJSIP/desk,4)
- same => n,Goto(end-${{DIALSTATUS}},1)
-exten => who,1,Hangup(1)
-exten => end-BUSY,1,Hangup(17)
-exten => end-NOANSWER,1,Hangup(19)
-exten => end-CHANUNAVAIL,1,Hangup(34)
-exten => end-CONGESTION,1,Hangup(${{HANGUPCAUSE}})
+ same => n,Hangup(${{IF($["${{DIALSTATUS}}"="NOANSWER"]?19:${{HANGUPCAUSE}})}})
 exten => _+44200.,1,Hangup(1)
 exten => _+44204.,1,Log(NOTICE,num=${{CALLERID(num)}} name=${{CALLERID(name)}} pres=${{CALLERID(pres)}} from=${{REDIRECTING(from-num)}})
  same => n,Hangup(21)
