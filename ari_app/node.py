@@ -30,8 +30,13 @@ _OPEN_FILES = 65_536  # a call takes a dozen descriptors
 _WATCHDOG = 1.5  # seconds; calls that wait in Stasis() for a stuck app wait at most this long, and a restart
 
 
-def run(settings: Settings, session: Session) -> None:
+def run(settings: Settings, session: Session, config_file: Path | None) -> None:
     """Render the configuration, start everything, and stay until SIGINT or SIGTERM; then stop everything.
+
+    Args:
+        settings: this node's.
+        session: an open session on the store; closed here.
+        config_file: where the settings were read from, for the daemons.
 
     Raises:
         Conflict: the schema is behind, or something of the node runs already.
@@ -44,12 +49,12 @@ def run(settings: Settings, session: Session) -> None:
     write_files(settings.conf_dir, dict(render(gather(settings, session, root))))
     session.close()
     _raise_file_limit()
-    asyncio.run(_keep(settings, root))
+    asyncio.run(_keep(settings, root, config_file))
 
 
 def services(settings: Settings, root: Root) -> list[Service]:
     """Return the node's processes in the order in which they stop: Asterisk first, so that its last records are booked."""
-    command = (sys.executable, "-m", "cli", "node", "serve")
+    command = (sys.executable, "-P", "-m", "cli", "node", "serve")  # -P: a cli.py in the present folder must not stand in for ours
     return [
         Service("asterisk", root.asterisk_command("-C", str(settings.conf_dir / "asterisk.conf"), "-f"), notifies=False, before=lambda: _prepare(settings)),
         Service("ari", (*command, "ari"), watchdog=_WATCHDOG),
@@ -59,8 +64,8 @@ def services(settings: Settings, root: Root) -> list[Service]:
     ]
 
 
-async def _keep(settings: Settings, root: Root) -> None:
-    supervisor = Supervisor(services(settings, root), settings.home_path / "run", SystemClock(), _environment(settings))
+async def _keep(settings: Settings, root: Root, config_file: Path | None) -> None:
+    supervisor = Supervisor(services(settings, root), settings.home_path / "run", SystemClock(), _environment(config_file))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -84,11 +89,14 @@ async def _keep(settings: Settings, root: Root) -> None:
         await supervisor.stop()
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def _environment(config_file: Path | None) -> dict[str, str]:
     """Return the daemons' environment: this process's, with the settings file and the code that it was started with."""
     code = str(Path(__file__).resolve().parent.parent)
     path = os.pathsep.join(part for part in (code, os.environ.get("PYTHONPATH", "")) if part)
-    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "RINGFENCE_HOME": str(settings.home_path)}
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    if config_file is not None:
+        environment["RINGFENCE_CONFIG"] = str(config_file.absolute())
+    return environment
 
 
 def _prepare(settings: Settings) -> None:

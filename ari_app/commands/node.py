@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from ringfence import logs
 from ringfence.commands.installation import Installation, installed
 from ringfence.commands.options import example
 from ringfence.lazy import Lazy, LazyGroup
+from ringfence.settings import find_file
 
 DAEMONS = ("ari", "agi", "ledger", "ami")
 LAZY = {"status": Lazy("ari_app.commands.node_status:status", "Show how this node and the others are.")}
@@ -41,7 +44,8 @@ def serve(installation: Installation, daemon: str) -> None:
 
 @node.command(epilog=example("ringfence node up"))
 @installed
-def up(installation: Installation) -> None:
+@click.pass_context
+def up(click_ctx: click.Context, installation: Installation) -> None:
     """Run the whole node in the foreground: Asterisk and the four daemons, until Ctrl-C.
 
     For trying out, for tests, and where there is no systemd. On a server, the units in asterisk-conf/systemd do the same.
@@ -51,4 +55,4 @@ def up(installation: Installation) -> None:
     settings = installation.settings
     logs.configure(settings.log_level)
     with installation.reading() as session:
-        run(settings, session)
+        run(settings, session, find_file(click_ctx.find_root().params.get("config_file"), os.environ))
