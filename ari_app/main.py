@@ -60,7 +60,7 @@ async def _serve(settings: Settings) -> None:
         await socket.run()
 
     async def tell_ready() -> None:
-        while any(check() for check in ready.values()):
+        while any(check() for check in ready.values()):  # noqa: ASYNC110  asked twenty times a second, once in a process's life
             await asyncio.sleep(0.05)
         notifier.ready()
 
@@ -69,7 +69,7 @@ async def _serve(settings: Settings) -> None:
 
         def write(version: int) -> None:
             with contextlib.suppress(Exception), sessions.begin() as session:  # the store may be away; the next one tells
-                nodes.app_seen(session, clock, settings.node, plan_version=version)
+                nodes.report_node(session, settings.node, plan_version=version, plan_at=follower.confirmed, app_seen_at=clock.now())
 
         while True:
             if follower.loaded.is_set():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -134,12 +135,13 @@ class Follower:
         self._on_change = on_change or (lambda _changes: None)
         self._stopped = threading.Event()
         self.loaded = asyncio.Event()  # set once the first plan is in
-        self.confirmed_at: float | None = None  # monotonic time at which the store last confirmed the plan
+        self.confirmed: datetime | None = None  # when the store last confirmed that the plan is the newest
+        self._confirmed_at: float | None = None  # the same, monotonic
 
     @property
     def age(self) -> float | None:
         """Seconds since the store last confirmed that the plan is the newest; None before the first."""
-        return None if self.confirmed_at is None else self._clock.monotonic() - self.confirmed_at
+        return None if self._confirmed_at is None else self._clock.monotonic() - self._confirmed_at
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -213,4 +215,5 @@ class Follower:
         self._on_change(changes)
 
     def _confirm(self) -> None:
-        self.confirmed_at = self._clock.monotonic()
+        self._confirmed_at = self._clock.monotonic()
+        self.confirmed = self._clock.now()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 
 import click
 
@@ -12,7 +13,7 @@ from ringfence.commands.options import example
 from ringfence.lazy import Lazy, LazyGroup
 from ringfence.settings import find_file
 
-DAEMONS = ("ari", "agi", "ledger", "ami")
+DAEMONS = {"ari": "ari_app.main", "agi": "ari_app.agi.main", "ledger": "ari_app.cdr.main", "ami": "ari_app.ami.main"}  # each loads only what it needs
 LAZY = {"status": Lazy("ari_app.commands.node_status:status", "Show how this node and the others are.")}
 
 
@@ -22,7 +23,7 @@ def node() -> None:
 
 
 @node.command(epilog=example("ringfence node serve ari"))
-@click.argument("daemon", type=click.Choice(DAEMONS))
+@click.argument("daemon", type=click.Choice(list(DAEMONS)))
 @installed
 def serve(installation: Installation, daemon: str) -> None:
     """Run one daemon in the foreground until SIGTERM, as a service unit does.
@@ -31,15 +32,7 @@ def serve(installation: Installation, daemon: str) -> None:
     """
     settings = installation.settings
     logs.configure(settings.log_level)
-    if daemon == "ari":
-        from ari_app.main import run  # noqa: PLC0415  each daemon loads only what it needs
-    elif daemon == "agi":
-        from ari_app.agi.main import run  # noqa: PLC0415
-    elif daemon == "ledger":
-        from ari_app.cdr.main import run  # noqa: PLC0415
-    else:
-        from ari_app.ami.main import run  # noqa: PLC0415
-    run(settings)
+    import_module(DAEMONS[daemon]).run(settings)
 
 
 @node.command(epilog=example("ringfence node up"))
