@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
-import msgspec
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from ari_app.cdr.batch import Batch, Complete, Reader
 from ari_app.cdr.departed import FILE_ID, find_departed, unhandled_starts
+from ari_app.cdr.stats import BookerStats
 from ari_app.cdr.tail import Tail
 from ringfence.clock import Clock
 from ringfence.queries import ledger
@@ -32,23 +32,6 @@ _LONGEST_WAIT = 5.0
 _SLICE = 0.5
 
 log = structlog.get_logger()
-
-
-class BookerStats(msgspec.Struct):
-    """Counts since the start, and where it stands; metrics are made of them."""
-
-    lines: int = 0  # ledger lines read
-    calls: int = 0  # calls booked
-    repeated: int = 0  # calls that were in the store already
-    lost: int = 0  # calls booked that went down with their Asterisk
-    set_aside: int = 0  # lines
-    late: int = 0  # records that came after the end of their call
-    waiting: int = 0  # calls whose end has not come yet
-    batches: int = 0  # transactions
-    outages: int = 0  # times that the store went away
-    store_up: bool = True
-    lag_bytes: int = 0
-    lag_seconds: float = 0.0  # since everything was booked last; 0 = it is
 
 
 def _nothing() -> None:

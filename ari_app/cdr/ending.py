@@ -71,8 +71,8 @@ def parse_ending(text: str) -> Ending:
     )
 
 
-def attempts_of(ending: Ending, records: Sequence[LedgerRecord]) -> tuple[list[Part], int]:
-    """Return every leg that was dialled, in order, and the number of the last attempt (0 = nobody was dialled).
+def attempts_of(ending: Ending, records: Sequence[LedgerRecord]) -> list[Part]:
+    """Return every leg that was dialled, in order.
 
     An attempt in hand that was refused by a limit, or whose caller left before `Dial()`, has neither record nor status: it was never made.
     """
@@ -81,14 +81,13 @@ def attempts_of(ending: Ending, records: Sequence[LedgerRecord]) -> tuple[list[P
         if record.dstchannel.startswith("PJSIP/"):
             by_attempt.setdefault(record.attempt, {})[record.dstchannel] = record
     parts: list[Part] = []
+    number = 0
     for number, attempt in enumerate(ending.tried, 1):
         parts += _parts(number, attempt.legs, by_attempt.get(number, {}), attempt.results)
-    number = len(ending.tried)
     made = number + 1 in by_attempt or (not ending.routed.refusal and not ending.tried and ending.dialstatus != "")
     if ending.legs and made:
-        number += 1
-        parts += _parts(number, ending.legs, by_attempt.get(number, {}), ())
-    return parts, number
+        parts += _parts(number + 1, ending.legs, by_attempt.get(number + 1, {}), ())
+    return parts
 
 
 def _parts(number: int, legs: tuple[Leg, ...], records: dict[str, LedgerRecord], results: Sequence[LegResult]) -> list[Part]:

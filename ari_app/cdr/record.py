@@ -33,14 +33,14 @@ def build(records: Sequence[LedgerRecord], node: str) -> Booking:
     if last is None:
         raise Invalid("a call without its end")
     ending = parse_ending(last.rf_end)
-    parts, attempts = attempts_of(ending, records)
+    parts = attempts_of(ending, records)
     started_at = from_epoch(min(record.start for record in records))
     ended_at = max(started_at, from_epoch(max(record.end for record in records)))
     answered = next((part for part in parts if part.record and part.record.answer), None)
     answered_at = from_epoch(answered.record.answer) if answered and answered.record else _answer_without_record(ending, ended_at)
     if answered is None and answered_at is not None and parts:
         answered = parts[-1]
-    dialled_at = _last_dial(ending, parts, attempts, started_at)
+    dialled_at = _last_dial(ending, parts, started_at)
     final = answered or (parts[-1] if parts else None)
     call = CallRow(
         call_id=last.linkedid,
@@ -87,11 +87,12 @@ def _answer_without_record(ending: Ending, ended_at: datetime) -> datetime | Non
     return ended_at - timedelta(milliseconds=ending.answered_ms)
 
 
-def _last_dial(ending: Ending, parts: Sequence[Part], attempts: int, started_at: datetime) -> datetime | None:
+def _last_dial(ending: Ending, parts: Sequence[Part], started_at: datetime) -> datetime | None:
     """Return when the last `Dial()` began: its end less the time it took, and never before its first record."""
-    records = [part.record for part in parts if part.attempt == attempts and part.record]
-    if not records:
+    dialled = [part for part in parts if part.record]
+    if not dialled:
         return None
+    records = [part.record for part in dialled if part.record and part.attempt == dialled[-1].attempt]
     first = from_epoch(min(record.start for record in records))
     if ending.dialled_ms is None:
         return first
