@@ -36,10 +36,12 @@ _TRACES = ("exception", "stack")
 _PATTERN = re.compile(
     r"""
     (?P<keep>
-        (?:(?<![\d+.])|(?<=[a-z])\d{1,3}-)1[7-9]\d{8}\.\d{1,6}(?![\d.])  # a linkedid's epoch and sequence; node names end in digits
+        (?:(?<![\d+.])|(?<=[a-z-])\d{1,3}-)1[7-9]\d{8}\.\d{1,6}(?![\d.])  # a linkedid's epoch and sequence; node names end in digits
       | (?<![\d+])20\d\d-[01]\d-[0-3]\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,6})?)?(?:Z|[+-]\d\d:?\d\d)?)?(?!\d)  # a moment
-      | (?<![\d+.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.]|[ ()-]\d)      # an IPv4 address
-      | (?<![\d+.])(?<!\d[ ()-])\d{1,3}\.\d{1,6}(?![\d.]|[ ()-]\d)                              # a decimal
+      | (?<![\d+.])(?<!\d[ ()-])(?<!\d[ ()-]{2})
+        (?:(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)                # an IPv4 address
+          |\d{1,3}\.\d{1,6})                                                               # a decimal
+        (?![\d.]|[ ()-]{1,2}\d)
       | (?<=\.json[.-])20\d{6}(?!\d)                                                           # a rotated file's date
     )
     | (?<=PJSIP/)(?P<name>[a-z0-9-]{1,40})(?P<running>-[0-9a-f]{8})(?![0-9A-Za-z])                # a channel
@@ -69,10 +71,7 @@ def configure(level: str = "info", *, json: bool | None = None, stream: TextIO |
     handler = _Handler(stream)
     handler.setFormatter(_formatter(clock or SystemClock(), as_json=as_json, colors=stream.isatty()))
     root = logging.getLogger()
-    for old in list(root.handlers):
-        if isinstance(old, _Handler) or type(old) is logging.StreamHandler:
-            root.removeHandler(old)
-    root.addHandler(handler)
+    root.handlers[:] = [handler]  # any other would write what this one masks
     root.setLevel(level.upper())
     for name in _TOO_TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
