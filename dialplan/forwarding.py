@@ -79,7 +79,7 @@ def _parse_target(text: str, position: int, rules: ForwardingRules) -> tuple[Pla
     kind = TargetKind(parts.pop(0)) if parts[0] in set(TargetKind) else None
     if not 1 <= len(parts) <= 2 or not parts[0]:
         raise Invalid("a target has a kind, a number or a phone's name, and seconds", hint=_HOW_TO_WRITE)
-    seconds = _parse_seconds(parts[1]) if len(parts) == 2 else rules.ring_seconds
+    seconds = parse_seconds(parts[1]) if len(parts) == 2 else rules.ring_seconds
     if kind is TargetKind.ENDPOINT:
         return PlanTarget(position, kind, check_name(parts[0]), seconds), ()
     if kind is None and re.match(r"[a-z]", parts[0]):
@@ -93,7 +93,12 @@ def _warned(number: E164, kind: TargetKind, rules: ForwardingRules) -> tuple[str
     return check_target(number, kind, allow_drama=rules.allow_drama, allow_international=rules.allow_international)
 
 
-def _parse_seconds(text: str) -> int:
+def parse_seconds(text: str) -> int:
+    """Return how long a target rings.
+
+    Raises:
+        Invalid: it is not a count of seconds that a target may ring.
+    """
     if not _SECONDS.match(text) or not MIN_SECONDS <= int(text) <= MAX_SECONDS:
         raise Invalid(f"a target rings {MIN_SECONDS} to {MAX_SECONDS} seconds", hint=_HOW_TO_WRITE)
     return int(text)

@@ -8,7 +8,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+import msgspec
+
 from ringfence.errors import Invalid, NotFound
+from ringfence.values import E164, NumberClass, PlanTarget
 
 # Section names that the rendered configuration uses itself, and the one that PJSIP gives to strangers.
 RESERVED_NAMES = frozenset({"anonymous", "general", "global", "identify", "nowhere", "ours", "ringfence", "system", "tcp", "tls", "udp", "ws", "wss"})
@@ -19,6 +22,15 @@ _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)\Z")
 _WORD = re.compile(r"[A-Za-z0-9_.+@-]{1,80}\Z")
 _PATH = re.compile(r"/[A-Za-z0-9_./+@-]{1,254}\Z")
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+class DidWish(msgspec.Struct, frozen=True):
+    """What a row of a file wants of a number."""
+
+    e164: E164
+    number_class: NumberClass
+    account: str | None  # the account's reference; '' = nobody; None = as it is
+    targets: tuple[PlanTarget, ...] | None  # None = as they are
 
 
 def check_name(name: str) -> str:

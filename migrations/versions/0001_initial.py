@@ -99,6 +99,7 @@ def _create_numbering() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_target"),
     )
     op.create_index("ix_target_did", "target", ["did"], unique=False)
+    op.create_index("ix_target_address", "target", ["address"], unique=False)
 
 
 def _create_endpoints() -> None:

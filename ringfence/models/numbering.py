@@ -46,5 +46,5 @@ class Target(Base):
     did: Mapped[str] = mapped_column(ForeignKey("did.e164"), index=True, info=about(_NUMBERING, "the number that forwards", personal=True))
     position: Mapped[int] = mapped_column(Integer, info=about(_NUMBERING, "its turn; equal ones ring together"))
     kind: Mapped[TargetKind] = mapped_column(values_of(TargetKind), info=about(_NUMBERING, "mobile, landline or SIP phone"))
-    address: Mapped[str] = mapped_column(String(40), info=about(_NUMBERING, "the number or phone that is rung", personal=True, source="customer"))
+    address: Mapped[str] = mapped_column(String(40), index=True, info=about(_NUMBERING, "the number or phone that is rung", personal=True, source="customer"))
     ring_seconds: Mapped[int] = mapped_column(Integer, info=about(_NUMBERING, "how long it rings"))
