@@ -1,0 +1,1 @@
+"""What is built, and what a new machine makes of it."""
