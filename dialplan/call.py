@@ -215,10 +215,16 @@ def _tried(text: str) -> TriedAttempt:
         if len(fields) != 3:
             raise Invalid("a result has a channel, a SIP status and a cause")
         channel_endpoint(fields[0])
-        outcomes[fields[0]] = (_optional(fields[1]), _optional(fields[2]))
+        outcomes[fields[0]] = (_final_status(fields[1]), _optional(fields[2]))
     by_leg = {index: outcomes[channel] for channel, index in match_channels(legs, list(outcomes)).items()}
     results = tuple(LegResult(leg, dialstatus, rang, *by_leg.get(index, (None, None))) for index, leg in enumerate(legs))
     return TriedAttempt(legs=legs, dialstatus=dialstatus, rang=rang, results=results)
+
+
+def _final_status(text: str) -> int | None:
+    """Read a SIP status; a leg that was cancelled while it rang still shows its 180, which is no answer to anything."""
+    status = _optional(text)
+    return status if status is not None and status >= 300 else None
 
 
 def _optional(text: str) -> int | None:
