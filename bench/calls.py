@@ -163,9 +163,8 @@ def measure(rig: Rig, options: argparse.Namespace, say: Callable[[str], None]) -
                 entry[way]["highest_rate"] = highest_rate(rig, way, options.rate, options.rate_seconds)
         rig.settle()
         plain, ours = entry["plain"], entry["ringfence"]
-        say(
-            f"round {number + 1}: CPU {ours['cost_ms']:.2f} against {plain['cost_ms']:.2f} ms; set-up p50 {ours['setup_p50_ms']:.2f} / {plain['setup_p50_ms']:.2f} ms"
-        )
+        setup = f"set-up p50 {ours['setup_p50_ms']:.2f} against {plain['setup_p50_ms']:.2f} ms"
+        say(f"round {number + 1}: CPU {ours['cost_ms']:.2f} against {plain['cost_ms']:.2f} ms; {setup}")
         rounds.append(entry)
     return {"rounds": rounds}
 
