@@ -22,6 +22,7 @@ _DIRECTIONS = {"in": Direction.INBOUND, "out": Direction.OUTBOUND, "int": Direct
 _DIRECTION_CODES = {value: key for key, value in _DIRECTIONS.items()}
 _KINDS = {"m": TargetKind.MOBILE, "l": TargetKind.LANDLINE, "e": TargetKind.ENDPOINT}
 _KIND_CODES = {value: key for key, value in _KINDS.items()}
+_ROUTED_BY = {value.value: value for value in RoutedBy}
 _NUMBER = re.compile(r"\+?[0-9]{0,40}\Z")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
 _REASON = re.compile(r"[a-z0-9_]{0,40}\Z")
@@ -131,9 +132,9 @@ def parse_routed(text: str) -> Routed:
     if len(parts) != 5:
         raise Invalid("a decision has five fields")
     by, plan, account, did, refusal = parts
-    if by not in set(RoutedBy) or not _REASON.match(refusal) or not _NUMBER.match(did):
+    if by not in _ROUTED_BY or not _REASON.match(refusal) or not _NUMBER.match(did):
         raise Invalid("a decision names an unknown part, number or refusal")
-    return Routed(by=RoutedBy(by), plan_version=_optional(plan), account_id=_optional(account), did=E164(did) if did else None, refusal=refusal)
+    return Routed(by=_ROUTED_BY[by], plan_version=_optional(plan), account_id=_optional(account), did=E164(did) if did else None, refusal=refusal)
 
 
 def format_routed(routed: Routed) -> str:
