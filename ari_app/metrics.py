@@ -1,4 +1,4 @@
-"""Every metric of our processes, in one place. No number, name or id is ever in a label: labels have few values, all from this code.
+"""What the app, the route server and the AstDB keeper measure (the booker: `ari_app.cdr.metrics`). No number, name or id is ever in a label: labels have few values, all from this code.
 
 Each process has a registry of its own. What is counted per call uses children that were looked up once; what only stands somewhere
 (a version, a lag) is read when somebody scrapes.
@@ -14,11 +14,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from dialplan.routing import Attempt, Decision
-from ringfence.values import Disposition, RoutedBy
 
 DECISION_SECONDS = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 AGI_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 2.0)
-BATCH_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 
 class PlanSnapshot(Protocol):
@@ -51,23 +49,6 @@ class Connection(Protocol):
     def connected(self) -> bool:
         """Say whether it is up."""
         ...
-
-
-class Stats(Protocol):
-    """What the booker counts."""
-
-    lines: int
-    calls: int
-    repeated: int
-    lost: int
-    set_aside: int
-    late: int
-    waiting: int
-    batches: int
-    outages: int
-    store_up: bool
-    lag_bytes: int
-    lag_seconds: float
 
 
 class _Process:
@@ -174,44 +155,6 @@ class AgiMetrics(_Routing):
     def watch(self, *, snapshot: PlanSnapshot, follower: PlanFollower) -> None:
         """Show where the plan stands, at each scrape."""
         self._watch_plan(snapshot, follower)
-
-
-class BookerMetrics(_Process):
-    """The booker of the ledger."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._calls = Counter(
-            "ringfence_calls_booked_by_total", "calls booked, by how they ended and who routed", ("disposition", "routed_by"), registry=self.registry
-        )
-        self._children: dict[tuple[Disposition, RoutedBy], Counter] = {}
-        self._batch = Histogram("ringfence_booking_seconds", "time of one booking transaction", buckets=BATCH_SECONDS, registry=self.registry)
-
-    def booked(self, disposition: Disposition, routed_by: RoutedBy) -> None:
-        """Count a call that is in the store now."""
-        child = self._children.get((disposition, routed_by))
-        if child is None:
-            child = self._children[disposition, routed_by] = self._calls.labels(disposition.value, routed_by.value)
-        child.inc()
-
-    def batch(self, seconds: float) -> None:
-        """Note the time of one transaction."""
-        self._batch.observe(seconds)
-
-    def watch(self, stats: Callable[[], Stats]) -> None:
-        """Show what the booker counts, at each scrape."""
-        self._counter("ringfence_ledger_lines", "ledger lines read", lambda: stats().lines)
-        self._counter("ringfence_calls_booked", "calls booked", lambda: stats().calls)
-        self._counter("ringfence_calls_repeated", "calls met again that were in the store already", lambda: stats().repeated)
-        self._counter("ringfence_calls_lost", "calls booked that went down with their Asterisk", lambda: stats().lost)
-        self._counter("ringfence_ledger_lines_set_aside", "ledger lines that could not be booked", lambda: stats().set_aside)
-        self._counter("ringfence_ledger_records_late", "records that came after the end of their call", lambda: stats().late)
-        self._counter("ringfence_bookings", "booking transactions", lambda: stats().batches)
-        self._counter("ringfence_store_outages", "times that the store went away", lambda: stats().outages)
-        self._gauge("ringfence_store_up", "1 while the store takes bookings", lambda: stats().store_up)
-        self._gauge("ringfence_calls_waiting", "calls in the ledger whose end has not come yet", lambda: stats().waiting)
-        self._gauge("ringfence_ledger_lag_bytes", "bytes of the ledger not booked yet", lambda: stats().lag_bytes)
-        self._gauge("ringfence_ledger_lag_seconds", "since everything was booked last; 0 = it is", lambda: stats().lag_seconds)
 
 
 class AmiMetrics(_Process):
