@@ -66,7 +66,7 @@ class RouteServer:
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return self._server.sockets[0].getsockname()[1] if self._server is not None else self._settings.port  # type: ignore[no-any-return]
+        return self._server.sockets[0].getsockname()[1] if self._server is not None else self._settings.port
 
     async def start(self) -> None:
         """Begin to listen.
