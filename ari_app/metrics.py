@@ -1,7 +1,7 @@
-"""What the app, the route server and the AstDB keeper measure (the booker: `ari_app.cdr.metrics`). No number, name or id is ever in a label: labels have few values, all from this code.
+"""What the app, the route server and the AstDB keeper measure; the booker has `ari_app.cdr.metrics`.
 
-Each process has a registry of its own. What is counted per call uses children that were looked up once; what only stands somewhere
-(a version, a lag) is read when somebody scrapes.
+No number, name or id is ever in a label: labels have few values, all from this code. Each process has a registry of its own. What is
+counted per call uses children that were looked up once; what only stands somewhere (a version, an age) is read when somebody scrapes.
 """
 
 from __future__ import annotations

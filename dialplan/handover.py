@@ -17,7 +17,9 @@ from ringfence.values import Direction, PlanDid, RoutedBy
 DIAL_CONTEXT = "forward"
 END_CONTEXT = "finish"
 
-_SAFE = re.compile(r'[0-9A-Za-z+\-_.#:=&^~/@()<>" ]{0,400}\Z')
+_DIAL = re.compile(r"PJSIP/(\+?[0-9]{1,20}@)?[a-z0-9][a-z0-9-]{0,39}(&PJSIP/(\+?[0-9]{1,20}@)?[a-z0-9][a-z0-9-]{0,39})*\Z")
+_NUMBER = re.compile(r"\+?[0-9]{0,20}\Z")
+_SAFE = re.compile(r'[0-9A-Za-z+\-_.#:=&^~/@()<>" ]{0,1000}\Z')
 
 
 def place(decision: Decision) -> tuple[str, str]:
@@ -43,6 +45,8 @@ def variables(decision: Decision, asked: CallFacts) -> dict[str, str]:
         values["RF_IN"] = format_facts(decision.facts)
     if isinstance(decision, Attempt):
         values |= _attempt(decision)
+        if asked.withheld and not decision.facts.withheld:
+            values["CALLERID(pres)"] = "allowed"  # the caller dialled 1470: the phone's own privacy is lifted for this call
     for value in values.values():
         _safe(value)
     return values
@@ -67,8 +71,15 @@ def astdb_value(did: PlanDid, plan: Plan, rules: RoutingRules) -> str | None:
 
 
 def dial_string(attempt: Attempt) -> str:
-    """Return the first argument of `Dial()`."""
-    return "&".join(f"PJSIP/{leg.dial_number}@{leg.leg.trunk}" if leg.leg.trunk else f"PJSIP/{leg.leg.address}" for leg in attempt.legs)
+    """Return the first argument of `Dial()`.
+
+    Raises:
+        Invalid: a number or name in it is none.
+    """
+    text = "&".join(f"PJSIP/{leg.dial_number}@{leg.leg.trunk}" if leg.leg.trunk else f"PJSIP/{leg.leg.address}" for leg in attempt.legs)
+    if not _DIAL.match(text) or text.count("&") != len(attempt.legs) - 1:
+        raise _unsafe()
+    return text
 
 
 def _attempt(attempt: Attempt) -> dict[str, str]:
@@ -107,6 +118,8 @@ def _per_leg(attempt: Attempt, shown: str) -> dict[str, str]:
     values: dict[str, str] = {}
     for leg in attempt.legs:
         name = leg.leg.endpoint
+        if not (_NUMBER.match(leg.identity.number) and _NUMBER.match(leg.identity.network_number) and _NUMBER.match(leg.identity.diversion)):
+            raise _unsafe()
         if leg.identity.network_number:
             values[f"RF_PAI_{name}"] = leg.identity.network_number
             values[f"RF_PRIVACY_{name}"] = "id" if leg.identity.withheld else "none"
@@ -122,7 +135,11 @@ def _passes_caller(leg: AttemptLeg, plan: Plan) -> bool:
 
 def _safe(value: str) -> None:
     if not _SAFE.match(value):
-        raise Invalid("a routing value carries a character that no number or name has", hint="report this: provisioning should have refused it")
+        raise _unsafe()
+
+
+def _unsafe() -> Invalid:
+    return Invalid("a routing value carries a character that no number or name has", hint="report this: provisioning should have refused it")
 
 
 __all__ = ["DIAL_CONTEXT", "END_CONTEXT", "astdb_value", "dial_string", "place", "variables"]

@@ -326,7 +326,8 @@ class _Context:
             trunk = self.plan.trunk(result.leg.trunk)
             if causes.verdict(result, trunk.causes if trunk else {}) is Verdict.FINAL:
                 return self.end("", causes.cause_for_caller(result))
-        return self.end("" if results else "no_route", causes.CONGESTION)
+        away = bool(results) and not any(result.leg.trunk for result in results)  # only phones, none registered: no trunk failed
+        return self.end("" if results else "no_route", causes.UNREACHABLE if away else causes.CONGESTION)
 
     def _routed(self, refusal: str) -> Routed:
         account_id = self.account.account_id if self.account else None
@@ -336,5 +337,5 @@ class _Context:
 def _weighted(seed: str, trunk: PlanTrunk) -> float:
     """Return a trunk's lot in a weighted draw that comes out the same for the same call (weighted rendezvous hashing)."""
     digest = hashlib.blake2b(f"{seed}/{trunk.name}".encode(), digest_size=8).digest()
-    share = (int.from_bytes(digest, "big") + 0.5) / 2**64
+    share = ((int.from_bytes(digest, "big") >> 11) + 0.5) / 2**53  # 53 bits: with more it could round to 1, which has no logarithm below 0
     return -trunk.weight / math.log(share)
