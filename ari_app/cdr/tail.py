@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -70,20 +69,9 @@ class Tail:
 
     def _files(self) -> Iterator[tuple[Path, bool]]:
         """Return the files that may hold something new, rotated ones first, oldest first."""
-        rotated: list[tuple[int, str, Path]] = []
-        prefix = self._path.name + "."
-        try:
-            with os.scandir(self._path.parent) as entries:
-                for entry in entries:
-                    if not entry.name.startswith(prefix) or entry.name.endswith(_PACKED):
-                        continue
-                    status = entry.stat(follow_symlinks=False)
-                    if stat.S_ISREG(status.st_mode) and (entry.name, status.st_size, status.st_mtime_ns) not in self._settled:
-                        rotated.append((status.st_mtime_ns, entry.name, Path(entry.path)))
-        except FileNotFoundError:
-            return
-        for _, _, path in sorted(rotated):
-            yield path, False
+        for name, status in _rotated(self._path):
+            if (name, status.st_size, status.st_mtime_ns) not in self._settled:
+                yield self._path.with_name(name), False
         yield self._path, True
 
     def _read_file(self, descriptor: int, path: Path, seen: set[str], limit: int, *, now: float, live: bool) -> Chunk | None:
@@ -114,6 +102,23 @@ class Tail:
     def _settle(self, path: Path, status: os.stat_result, file_id: str) -> None:
         self._settled = {key: value for key, value in self._settled.items() if key[0] != path.name}
         self._settled[path.name, status.st_size, status.st_mtime_ns] = file_id
+
+
+def ledger_files(path: Path) -> list[Path]:
+    """Return the rotated files of a live one, oldest first, then the live one."""
+    files = [path.with_name(name) for name, _ in _rotated(path)]
+    return [*files, path] if path.is_file() else files
+
+
+def _rotated(path: Path) -> list[tuple[str, os.stat_result]]:
+    found: list[tuple[int, str, os.stat_result]] = []
+    prefix = path.name + "."
+    with suppress(FileNotFoundError), os.scandir(path.parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix) and not entry.name.endswith(_PACKED) and entry.is_file(follow_symlinks=False):
+                status = entry.stat(follow_symlinks=False)
+                found.append((status.st_mtime_ns, entry.name, status))
+    return [(name, status) for _, name, status in sorted(found)]
 
 
 def file_identity(head: bytes) -> str | None:
