@@ -172,7 +172,7 @@ class SippServer(_Sipp):
 
 
 class SippCalls(_Sipp):
-    """Places calls in the background.
+    """Places calls in the background, from its making on. As a context manager it ends what is still up on leaving.
 
     Args:
         to: host and port of the SIP server.
@@ -225,6 +225,12 @@ class SippCalls(_Sipp):
             Unavailable: they had not within `timeout` seconds (None: what the scenario takes, and a minute); SIPp was ended.
         """
         return self._finish(self._time if timeout is None else timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.kill()
 
 
 def place_call(root: Root, folder: Path, *, host: str, to: tuple[str, int], number: str, scenario: Call, caller: str = "anonymous") -> SippResult:

@@ -8,8 +8,10 @@ import pytest
 
 from ari_app.private.asterisk import PrivateAsterisk, read_directories
 from ari_app.private.root import OLDEST, Root
+from ari_app.private.scenario import Answers, Call
+from ari_app.private.sipp import SippCalls, SippServer
 from ringfence.errors import Conflict, Misconfigured, Unavailable
-from tests.asterisk.bare import Bare
+from tests.asterisk.bare import CARRIER, MOBILE, Bare
 
 pytestmark = pytest.mark.asterisk
 
@@ -94,3 +96,18 @@ def test_a_path_too_long_for_the_control_socket_is_refused(asterisk_root: Root, 
     bare = Bare(asterisk_root, tmp_path / ("long" * 30))
     with pytest.raises(Misconfigured, match="longer than"):
         bare.asterisk.start()
+
+
+def test_calls_that_are_up_at_a_stop_are_in_the_ledger(bare: Bare) -> None:
+    asterisk, folder = bare.asterisk, bare.home / "sipp"
+    asterisk.start()
+    asterisk.wait_ready()
+    with SippServer(asterisk.root, folder, host=MOBILE, port=bare.mobile, scenario=Answers()):
+        scenario = Call(hold_ms=None)
+        calls = SippCalls(asterisk.root, folder, host=CARRIER, to=("127.0.0.1", bare.sip), numbers=["+447700900123"], scenario=scenario, count=3)
+        deadline = time.monotonic() + 10
+        while "6 active channels" not in asterisk.rx("core show channels count") and time.monotonic() < deadline:
+            time.sleep(0.1)
+        asterisk.stop()
+        calls.wait().check()
+    assert len(bare.ledger.read_text(encoding="utf-8").splitlines()) == 3

@@ -229,3 +229,81 @@ def test_the_module_says_where_asterisk_is(asterisk_root: Root, tmp_path: Path) 
     failed = subprocess.run([sys.executable, "-m", "ari_app.private"], capture_output=True, text=True, check=False, env=nothing)
     assert failed.returncode == Misconfigured.exit_code
     assert "apt-get" in failed.stderr
+
+
+FAKE_APT = """#!{python}
+import os, shutil, sys
+status = next((int(word.partition("=")[2]) for word in sys.argv if word.startswith("APT::Status-Fd=")), None)
+if status is not None:
+    os.write(status, b"dlstatus:1:50.0000:Retrieving file 1 of 2\\npmstatus:dpkg:90:Running\\n")
+if "install" in sys.argv:
+    shutil.copy("{package}", "cache/archives/")
+if "download" in sys.argv:
+    shutil.copy("{package}", ".")
+"""
+
+
+def test_packages_are_downloaded_and_laid_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "source"
+    (source / "DEBIAN").mkdir(parents=True)
+    (source / "DEBIAN/control").write_text("Package: hello\nVersion: 1\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: a\n", encoding="utf-8")
+    (source / "usr").mkdir()
+    (source / "usr/hello").write_text("hello", encoding="utf-8")
+    package = tmp_path / "hello_1_all.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", str(source), str(package)], check=True, capture_output=True)
+    program(tmp_path / "bin", "apt-get", "")
+    (tmp_path / "bin/apt-get").write_text(FAKE_APT.format(python=sys.executable, package=package), encoding="utf-8")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setenv("RF_APT_SITE", NOWHERE)
+    work, said = tmp_path / "work", set[tuple[str, float | None]]()
+    work.mkdir()
+    fetcher = PrivateApt(work, "forky", progress=lambda what, share: said.add((what, share)))
+    files = fetcher.download(("hello",))
+    assert [file.name for file in files] == ["hello_1_all.deb"]
+    assert fetcher.download_only("hello") == work / "hello_1_all.deb"
+    fetcher.unpack(files, work / "root")
+    assert (work / "root/usr/hello").read_text(encoding="utf-8") == "hello"
+    assert {("downloading packages", 0.5), ("unpacking", 1.0)} <= said
+    (work / "broken.deb").write_bytes(b"no package")
+    with pytest.raises(Unavailable, match="cannot be unpacked"):
+        fetcher.unpack([work / "broken.deb"], work / "root")
+
+
+def test_a_debian_that_has_only_an_older_asterisk_is_said(machine: Path, asterisk_root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    class OldApt:
+        def __init__(self, folder: Path, _suite: str, *, progress: apt.Progress) -> None:
+            progress(str(folder), None)
+
+        def download(self, packages: tuple[str, ...]) -> list[Path]:
+            assert packages == root.PACKAGES
+            return []
+
+        def unpack(self, _files: list[Path], folder: Path) -> None:
+            made_root(folder, asterisk_root)
+
+    program(machine, "asterisk", "")
+    monkeypatch.setattr(root, "PrivateApt", OldApt)
+    monkeypatch.setattr(root, "OLDEST", (99, 0, 0))
+    with pytest.raises(Unavailable, match=r"no Asterisk of at least 99\.0\.0"):
+        ensure_root(progress=silent)
+    assert [path.name for path in cache_folder().iterdir()] == ["lock"]
+
+
+def test_a_fetched_root_is_moved_into_its_place(tmp_path: Path, asterisk_root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Apt:
+        def __init__(self, _folder: Path, _suite: str, *, progress: apt.Progress) -> None:
+            progress("", None)
+
+        def download(self, _packages: tuple[str, ...]) -> list[Path]:
+            return []
+
+        def unpack(self, _files: list[Path], folder: Path) -> None:
+            made_root(folder, asterisk_root)
+            (folder / "ringfence-root.json").unlink()
+
+    monkeypatch.setattr(root, "PrivateApt", Apt)
+    monkeypatch.setattr(root, "_which", lambda _program: None)
+    monkeypatch.setenv("RF_CACHE_DIR", str(tmp_path))
+    found = ensure_root(progress=silent)
+    assert (found.path, found.version) == (tmp_path / "root", asterisk_root.version)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", "root"]

@@ -151,10 +151,11 @@ def test_calls_over_tcp(bare: Bare) -> None:
 
 def test_calls_that_do_not_end_are_ended(bare: Bare) -> None:
     with mobile(bare, Rings()):
-        calls = SippCalls(bare.asterisk.root, bare.home / "sipp", host=CARRIER, to=("127.0.0.1", bare.sip), numbers=[NUMBER], scenario=Call())
-        with pytest.raises(Unavailable, match="did not end"):
-            calls.wait(timeout=0.5)
-        assert not calls.running()
+        to = ("127.0.0.1", bare.sip)
+        with SippCalls(bare.asterisk.root, bare.home / "sipp", host=CARRIER, to=to, numbers=[NUMBER], scenario=Call()) as calls:
+            with pytest.raises(Unavailable, match="did not end"):
+                calls.wait(timeout=0.5)
+            assert not calls.running()
 
 
 def test_nothing_listens_outside_loopback(bare: Bare) -> None:
