@@ -1,9 +1,9 @@
 """UK numbers: what people and phones write, and what it is by Ofcom's plan.
 
-A text passes a gate of plain ASCII characters first, then the short codes and dialling prefixes are taken out, and only then does
-`phonenumbers` read it: the library takes `999` for a number, drops the relay prefix 18002 without a word, and accepts letters and
-foreign digits (seen in 9.0.43). Its idea of validity is not used for UK numbers: it calls Ofcom's drama numbers invalid and lags
-behind new ranges. The UK ranges below are from the National Telephone Numbering Plan.
+A text passes a gate of plain ASCII characters first, then the short codes and dialling prefixes are taken out, and only then is it read
+as a number. `phonenumbers` reads those abroad. UK numbers are read here: the library takes `999` for a number, drops the relay prefix
+18002 without a word, accepts letters and foreign digits, calls Ofcom's drama numbers invalid and lags behind new ranges (seen in
+9.0.43). The UK ranges below are from the National Telephone Numbering Plan.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ _PREFIXES = ("18001", "18002", "1470", "141")
 _GATE = re.compile(r"\+?[0-9][0-9 ().\-]{1,22}\Z", re.ASCII)
 _SEPARATORS = re.compile(r"[ ().\-]")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}\Z", re.ASCII)
+_UK = re.compile(r"(?:(?:\+|00)?440?|0)([1-9][0-9]{6,9})\Z", re.ASCII)  # also the +44 (0)20 that people print
 
 # National significant number -> class, by its longest prefix in this table.
 _UK_RANGES = {
@@ -207,27 +208,25 @@ def _prefix(compact: str) -> str:
 
 
 def _parse_compact(compact: str) -> E164:
-    if not compact.startswith(("+", "0", "44")):
-        raise Invalid("it has neither an area code nor a country code", hint=f"{HOW_TO_WRITE}; spreadsheets drop a leading 0 or +")
+    uk = _UK.match(compact)
+    if uk:
+        if not _is_uk_length(uk[1]):
+            raise Invalid("it has not the length of a UK number", hint=HOW_TO_WRITE)
+        return E164("+44" + uk[1])
+    if not compact.startswith(("+", "00")) or compact.startswith(("+44", "0044")):
+        raise Invalid("it cannot be a UK number", hint=f"{HOW_TO_WRITE}; spreadsheets drop a leading 0 or +")
+    return _parse_abroad(compact)
+
+
+def _parse_abroad(compact: str) -> E164:
     try:
         parsed = phonenumbers.parse(compact, "GB")
     except NumberParseException as error:
         raise Invalid("it cannot be a phone number", hint=HOW_TO_WRITE) from error
-    national = phonenumbers.national_significant_number(parsed)
-    number = E164(f"+{parsed.country_code}{national}")
-    if parsed.country_code == 44:
-        _check_uk_reading(compact, national)
-    elif phonenumbers.is_possible_number_with_reason(parsed) != ValidationResult.IS_POSSIBLE or not _E164.match(number):
+    number = E164(f"+{parsed.country_code}{phonenumbers.national_significant_number(parsed)}")
+    if parsed.country_code == 44 or phonenumbers.is_possible_number_with_reason(parsed) != ValidationResult.IS_POSSIBLE or not _E164.match(number):
         raise Invalid("it has not the length of a number of its country", hint="write it with its country code, like +353 1 234 5678")
     return number
-
-
-def _check_uk_reading(compact: str, national: str) -> None:
-    """Refuse what the library had to drop digits of: it takes 180020 for a national prefix, for one."""
-    if compact not in {lead + national for lead in ("+44", "+440", "0044", "00440", "0", "44", "440")}:
-        raise Invalid("it cannot be a UK number", hint=HOW_TO_WRITE)
-    if not _is_uk_length(national):
-        raise Invalid("it has not the length of a UK number", hint=HOW_TO_WRITE)
 
 
 def _is_uk_length(national: str) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ringfence.batches import batched
@@ -16,6 +15,7 @@ from ringfence.models import Account, Did, DidOwnership, Endpoint
 from ringfence.provisioning import DidWish, not_found
 from ringfence.queries.numbering import DidLine, end_ownership, find_dids, forwarding_numbers, our_numbers, write_targets
 from ringfence.queries.plan import ChangeKind, note_changes
+from ringfence.queries.rows import insert_rows
 from ringfence.values import E164, AccountState, DidState, NumberClass, PlanTarget, TargetKind
 
 _BATCH = 5_000
@@ -110,7 +110,7 @@ def apply_import(session: Session, clock: Clock, version: int, changes: Sequence
     new = [change for change in changes if change.effect is Effect.NEW]
     given = [change for change in changes if change.account_before != change.account]
     state = {True: DidState.ACTIVE, False: DidState.INACTIVE}
-    _insert(
+    insert_rows(
         session,
         Did,
         (
@@ -121,7 +121,7 @@ def apply_import(session: Session, clock: Clock, version: int, changes: Sequence
     phones = end_ownership(session, now, [change.e164 for change in given if change.account_before is not None])
     for batch in batched((change for change in given if change.effect is not Effect.NEW), _BATCH):
         session.execute(update(Did), [{"e164": change.e164, "account_id": change.account_id, "state": DidState.ACTIVE} for change in batch])
-    _insert(session, DidOwnership, ({"e164": c.e164, "account_id": c.account_id, "since": now, "until": None} for c in given if c.account_id is not None))
+    insert_rows(session, DidOwnership, ({"e164": c.e164, "account_id": c.account_id, "since": now, "until": None} for c in given if c.account_id is not None))
     write_targets(session, {change.e164: change.targets for change in changes if change.targets != change.targets_before})
     note_changes(session, clock, version, [*((ChangeKind.DID, change.e164) for change in changes), *phones])
 
@@ -192,8 +192,3 @@ def _problems(wish: DidWish, change: DidChange, known: _Known) -> list[str]:
 def _unknown(ref: str, candidates: list[str]) -> str:
     error = not_found("account", ref, candidates, "ringfence account list")
     return f"{error.message}; {error.hint}"
-
-
-def _insert(session: Session, model: type[Any], rows: Iterable[dict[str, Any]]) -> None:
-    for batch in batched(rows, _BATCH):
-        session.execute(insert(model), list(batch))

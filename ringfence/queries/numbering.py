@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from ringfence.batches import batched
@@ -16,6 +16,7 @@ from ringfence.masking import mask
 from ringfence.models import Account, Did, DidOwnership, Endpoint, Target
 from ringfence.queries.accounts import get_open_account
 from ringfence.queries.plan import Change, ChangeKind, begin_change, bump, note_changes
+from ringfence.queries.rows import insert_rows
 from ringfence.values import E164, AccountState, DidState, NumberClass, PlanTarget, TargetKind
 
 KEYS = 500  # keys in one IN (...)
@@ -206,8 +207,7 @@ def write_targets(session: Session, targets: dict[str, Sequence[PlanTarget]]) ->
         for e164, wanted in targets.items()
         for target in wanted
     )
-    for rows_batch in batched(rows, 5_000):
-        session.execute(insert(Target), list(rows_batch))
+    insert_rows(session, Target, rows)
 
 
 def end_ownership(session: Session, now: datetime, numbers: Iterable[str]) -> list[Change]:

@@ -12,17 +12,18 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, String, func, insert, select, type_coerce, update
+from sqlalchemy import Select, String, func, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from ringfence.batches import batched
 from ringfence.clock import Clock
 from ringfence.models import Account, Did, Endpoint, PlanChange, PlanState, Target, Trunk
+from ringfence.queries.rows import insert_rows
 from ringfence.values import E164, AccountState, DidState, PlanAccount, PlanDid, PlanEndpoint, PlanTarget, PlanTrunk, TargetKind
 
 CHANNEL = "ringfence_plan"  # PostgreSQL NOTIFY; the payload is the version
-_BATCH = 5_000  # rows fetched or written at once
+_BATCH = 5_000  # rows fetched at once
 _KEYS = 500  # keys in one IN (...)
 _STATES = {state.value: state for state in DidState}
 _KINDS = {kind.value: kind for kind in TargetKind}
@@ -69,11 +70,9 @@ def note_changes(session: Session, clock: Clock, version: int, changes: Iterable
         ValueError: there is no change; then the version should not have been raised.
     """
     session.flush()
-    now, noted = clock.now(), 0
-    for batch in batched(dict.fromkeys(changes), _BATCH):
-        session.execute(insert(PlanChange), [{"version": version, "kind": kind, "key": key, "changed_at": now} for kind, key in batch])
-        noted += len(batch)
-    if not noted:
+    now = clock.now()
+    rows = ({"version": version, "kind": kind, "key": key, "changed_at": now} for kind, key in dict.fromkeys(changes))
+    if not insert_rows(session, PlanChange, rows):
         raise ValueError("a version of the plan needs a change")
     if _is_postgresql(session):
         session.execute(select(func.pg_notify(CHANNEL, str(version))))
