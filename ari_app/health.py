@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -26,6 +27,7 @@ _AT_ONCE = 8  # clients; one more is turned away
 _PATIENCE = 2.0  # seconds for a client's request in all, and again for taking the answer
 _LONGEST = 8192  # bytes of a request
 
+log = structlog.get_logger(__name__)
 _clock = SystemClock()
 
 
@@ -80,6 +82,13 @@ class _Pages:
         self._ready = {**live, **ready}
 
     def answer(self, method: str, path: str) -> tuple[str, str, bytes]:
+        try:
+            return self._answer(method, path)
+        except Exception as error:
+            log.exception("health_page_failed", path=path)
+            return ("500 Internal Server Error", "text/plain", f"{type(error).__name__}\n".encode())
+
+    def _answer(self, method: str, path: str) -> tuple[str, str, bytes]:
         if method not in {"GET", "HEAD"}:
             return ("405 Method Not Allowed", "text/plain", b"only GET\n")
         if path == "/metrics":

@@ -43,7 +43,6 @@ class Connection(Protocol):
     """The ARI socket."""
 
     reconnects: int
-    timeouts: int
 
     @property
     def connected(self) -> bool:
@@ -138,7 +137,6 @@ class DeciderMetrics(_Routing):
         self._watch_plan(snapshot, follower)
         self._gauge("ringfence_ari_connected", "1 while the ARI socket is up", lambda: socket.connected)
         self._counter("ringfence_ari_reconnects", "times that the ARI socket was lost", lambda: socket.reconnects)
-        self._counter("ringfence_ari_request_timeouts", "ARI requests without an answer in time", lambda: socket.timeouts)
 
 
 class AgiMetrics(_Routing):
