@@ -1,4 +1,4 @@
-"""Answers Asterisk's one question, where does this call go next, and hands the channel back with two requests.
+"""Answers Asterisk's one question, where does this call go next, and hands the channel back.
 
 Nothing is remembered of a call: all that was tried comes with the question. The decision is journalled before it is handed over, and a
 call that cannot be decided here goes on to the fall-back in the dialplan.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -18,21 +17,26 @@ from ari_app.ari import http
 from ari_app.ari.frames import Frame
 from ari_app.pace import Brake, Repeats
 from dialplan.call import format_facts, format_legs, format_routed, parse_facts, parse_tried
-from dialplan.handover import place, variables
+from dialplan.handover import hand_over
 from dialplan.routing import Attempt, Decision, Plan, Question, Rules, decide
 from ringfence.clock import Clock
+from ringfence.errors import RingfenceError
 from ringfence.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 _REMEMBERED = 20_000  # questions answered lately, so that the look for missed calls asks none of them again
-_FALL_BACK = {"context": "unanswered", "extension": "s", "priority": 1}
+_FALL_BACK = ("unanswered", "s")
+_LOOK_EVERY = 10.0  # seconds between looks for calls that still wait, whatever went wrong
+_PATIENCE = 2.0  # seconds after an answer in which a call may still be seen waiting
+
+_Asked = tuple[str, int]  # channel, and length of what was tried: tells one question from the next
 
 
 class Requests(Protocol):
     """The socket, as the decider uses it."""
 
-    def send(self, method: str, uri: str, body: Any, answered: Callable[[Frame], None]) -> None:
+    def send(self, method: str, uri: str, body: Any) -> None:
         """Send a REST request."""
         ...
 
@@ -74,7 +78,7 @@ class Decider:
         self._rules = Rules(max_diversions=routing.max_diversions, max_repeats=routing.max_repeats, international=routing.international)
         self._brake = Brake(settings.ari.max_rate, settings.ari.burst)
         self._repeats = Repeats(routing.repeat_seconds)
-        self._answered: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._answered: OrderedDict[_Asked, float] = OrderedDict()  # monotonic time of each answer
         self._socket: Requests | None = None
         self._asterisk_seen: datetime | None = None
         self._asterisk_started: datetime | None = None
@@ -94,34 +98,54 @@ class Decider:
 
     async def on_connected(self) -> None:
         """Note which Asterisk this is, and decide the calls that waited in `Stasis()` while nobody listened."""
+        connected = self._clock.monotonic()
         info = await asyncio.to_thread(http.request, self._settings, "GET", "asterisk/info")
         started = datetime.fromisoformat(info["status"]["startup_time"])
         if started != self._asterisk_started:
             self._journal.asterisk_started(started, self._asterisk_seen)
             self._asterisk_started = started
+        missed = await self._answer_waiting(answered_before=connected)
+        log.info("ari_connected", missed=missed)
+
+    async def look(self) -> None:
+        """Look for calls that wait although they were answered, until cancelled: the net below everything else."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            try:
+                missed = await self._answer_waiting(answered_before=self._clock.monotonic() - _PATIENCE)
+            except RingfenceError:
+                continue  # Asterisk is away; the next connection looks anyway
+            if missed:
+                log.warning("calls_waited", count=missed)
+                self._metrics.failed("waited")
+
+    async def _answer_waiting(self, *, answered_before: float) -> int:
+        """Answer the calls that wait in `Stasis()` and have had no answer since `answered_before`; return how many."""
         channels = await asyncio.to_thread(http.request, self._settings, "GET", "channels", timeout=10.0)
-        waiting = [(channel["id"], channel["dialplan"]["app_data"].split(",")) for channel in channels if channel["dialplan"].get("app_name") == "Stasis"]
         missed = 0
-        for channel_id, (app, *args) in waiting:
-            if app == self._settings.ari.app and (channel_id, _tried_length(args)) not in self._answered:
+        for channel in channels:
+            dialplan = channel["dialplan"]
+            app, *args = dialplan["app_data"].split(",") if dialplan.get("app_name") == "Stasis" else ("",)
+            if app == self._settings.ari.app and self._answered.get(_asked(channel["id"], args), -1.0) < answered_before:
                 missed += 1
-                self.answer(channel_id, tuple(args))
-        log.info("ari_connected", waiting=len(waiting), missed=missed)
+                self.answer(channel["id"], tuple(args))
+        return missed
 
     def answer(self, channel_id: str, args: tuple[str, ...]) -> None:
         """Decide one call and hand it over; whatever goes wrong, the call goes on to the fall-back."""
         began = self._clock.monotonic()
-        self._remember((channel_id, _tried_length(args)))
+        self._remember(_asked(channel_id, args), began)
         try:
             decision, asked = self._decide(channel_id, args, began)
-            values = variables(decision, asked)
+            handed = hand_over(decision, asked)
         except Exception as error:  # a fault of ours must not cost the call
             log.exception("decision_failed", linkedid=channel_id, error=type(error).__name__)
             self._metrics.failed("decision")
-            self._hand_over(channel_id, None, _FALL_BACK)
+            self._continue(channel_id, *_FALL_BACK)
             return
-        context, extension = place(decision)
-        self._hand_over(channel_id, values, {"context": context, "extension": extension, "priority": 1})
+        if handed.variables and self._socket is not None:
+            self._socket.send("POST", f"channels/{channel_id}/variables", {"variables": handed.variables})
+        self._continue(channel_id, handed.context, handed.extension)
         self._metrics.decided(decision, self._clock.monotonic() - began)
 
     def _decide(self, channel_id: str, args: tuple[str, ...], now: float) -> tuple[Decision, Any]:
@@ -148,29 +172,15 @@ class Decider:
             log.error("journal_not_written", error=error.strerror)  # noqa: TRY400  the trace says nothing more
             self._metrics.failed("journal")
 
-    def _hand_over(self, channel_id: str, values: dict[str, str] | None, where: dict[str, Any]) -> None:
-        if self._socket is None:
-            return
-        if values is not None:
-            self._socket.send("POST", f"channels/{channel_id}/variables", {"variables": values}, self._set)
-        self._socket.send("POST", f"channels/{channel_id}/continue", where, self._went_on)
+    def _continue(self, channel_id: str, context: str, extension: str) -> None:
+        if self._socket is not None:
+            self._socket.send("POST", f"channels/{channel_id}/continue", {"context": context, "extension": extension, "priority": 1})
 
-    def _set(self, frame: Frame) -> None:
-        if not 200 <= frame.status_code < 300 and frame.status_code != 404:
-            self._metrics.failed("variables")
-            log.warning("variables_refused", status=frame.status_code)
-
-    def _went_on(self, frame: Frame) -> None:
-        if not 200 <= frame.status_code < 300 and frame.status_code != 404:  # 404: the caller hung up meanwhile
-            self._metrics.failed("continue")
-            log.warning("continue_refused", status=frame.status_code)
-
-    def _remember(self, question: tuple[str, int]) -> None:
-        self._answered[question] = None
+    def _remember(self, asked: _Asked, at: float) -> None:
+        self._answered[asked] = at
         if len(self._answered) > _REMEMBERED:
             self._answered.popitem(last=False)
 
 
-def _tried_length(args: list[str] | tuple[str, ...]) -> int:
-    """Return the length of what was tried: with the channel it tells one question from the next."""
-    return len(args[2]) if len(args) > 2 else 0
+def _asked(channel_id: str, args: list[str] | tuple[str, ...]) -> _Asked:
+    return channel_id, len(args[2]) if len(args) > 2 else 0

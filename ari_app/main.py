@@ -76,10 +76,10 @@ async def _serve(settings: Settings) -> None:
                 await asyncio.to_thread(write, snapshot.version)
             await asyncio.sleep(_TELL_EVERY)
 
-    tasks = [asyncio.create_task(part) for part in (notifier.beat(), follower.run(), connect(), tell_ready(), tell_store())]
+    tasks = [asyncio.create_task(part) for part in (notifier.beat(), follower.run(), connect(), decider.look(), tell_ready(), tell_store())]
     stopped = asyncio.create_task(stop.wait())
     try:
-        essential = [*tasks[:3], stopped]
+        essential = [*tasks[:4], stopped]
         done, _ = await asyncio.wait(essential, return_when=asyncio.FIRST_COMPLETED)
         for task in done - {stopped}:
             task.result()

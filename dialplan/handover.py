@@ -1,6 +1,7 @@
-"""A decision as Asterisk gets it: channel variables for the static dialplan, and the AstDB value of the fall-back.
+"""A decision as Asterisk gets it: a ticket or channel variables for the static dialplan, and the AstDB value of the fall-back.
 
-ARI and FastAGI set the same variables and go on at the same place: context `forward` to dial, context `finish` to end.
+An ordinary decision, one leg with nothing special, fits into the extension that the call goes on at: one request, a ticket. Any other sets
+channel variables first, as FastAGI always does, and goes on at context `forward` to dial, or `finish` to end.
 Every value is made of checked numbers and names, so none can carry dialplan syntax; `_safe` refuses the rest all the same.
 """
 
@@ -8,18 +9,60 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from dialplan.call import CallFacts, format_facts, format_legs, format_routed
 from dialplan.routing import Attempt, AttemptLeg, Decision, Plan, Question, decide
 from dialplan.routing import Rules as RoutingRules
 from ringfence.errors import Invalid
-from ringfence.values import Direction, PlanDid, RoutedBy
+from ringfence.values import Direction, PlanDid, RoutedBy, TargetKind
 
 DIAL_CONTEXT = "forward"
 END_CONTEXT = "finish"
+TICKET_MAX = 79  # characters of an extension (Asterisk's AST_MAX_EXTENSION is 80)
 
 _DIAL = re.compile(r"PJSIP/(\+?[0-9]{1,20}@)?[a-z0-9][a-z0-9-]{0,39}(&PJSIP/(\+?[0-9]{1,20}@)?[a-z0-9][a-z0-9-]{0,39})*\Z")
 _NUMBER = re.compile(r"\+?[0-9]{0,20}\Z")
 _SAFE = re.compile(r'[0-9A-Za-z+\-_.#:=&^~/@()<>" ]{0,1000}\Z')
+
+
+class HandOver(msgspec.Struct, frozen=True):
+    """How a call is handed back to the dialplan."""
+
+    variables: dict[str, str]  # set first; none when the ticket says all
+    context: str
+    extension: str
+
+
+def hand_over(decision: Decision, asked: CallFacts) -> HandOver:
+    """Return what ARI is asked to do: go on with a ticket when the decision fits one, else set variables and go on.
+
+    Args:
+        decision: what was decided.
+        asked: the facts as Asterisk gave them.
+
+    Raises:
+        Invalid: a value carries a character that no number or name has.
+    """
+    context, extension = _ticket(decision) if decision.facts == asked else ("", "")
+    if 0 < len(extension) <= TICKET_MAX:
+        _safe(extension.replace(",", ""))
+        return HandOver({}, context, extension)
+    return HandOver(variables(decision, asked), *place(decision))
+
+
+def _ticket(decision: Decision) -> tuple[str, str]:
+    """Return context and extension that say it all, or two empty texts when more has to be said."""
+    routed = format_routed(decision.routed)
+    if not isinstance(decision, Attempt):
+        return "refuse", f"{decision.cause},{routed}"
+    first = decision.legs[0]
+    identity, facts = first.identity, decision.facts
+    plain = len(decision.legs) == 1 and first.leg.kind is not TargetKind.ENDPOINT and first.dial_number == first.leg.address
+    plain = plain and first.capacity is None and decision.concurrency_limit is None
+    plain = plain and not identity.network_number and not identity.diversion and identity.withheld == facts.withheld
+    shows = {facts.called: "show-did", facts.caller: "show-caller"}.get(identity.number, "")
+    return (shows, f"{decision.ring_seconds},{routed},{format_legs((first.leg,))}") if plain and shows else ("", "")
 
 
 def place(decision: Decision) -> tuple[str, str]:
@@ -142,4 +185,4 @@ def _unsafe() -> Invalid:
     return Invalid("a routing value carries a character that no number or name has", hint="report this: provisioning should have refused it")
 
 
-__all__ = ["DIAL_CONTEXT", "END_CONTEXT", "astdb_value", "dial_string", "place", "variables"]
+__all__ = ["DIAL_CONTEXT", "END_CONTEXT", "TICKET_MAX", "HandOver", "astdb_value", "dial_string", "hand_over", "place", "variables"]

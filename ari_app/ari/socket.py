@@ -1,5 +1,7 @@
 """One ARI WebSocket: events in, REST requests out, reconnect with jitter. It decides nothing.
 
+Requests get no answers: the event filter leaves `RESTResponse` out, which saves two frames a call. That Asterisk still carries requests out is
+told by the PONG: it reads a socket's frames strictly in order, so a PING behind a request that hangs is not answered in time either.
 A dropped socket loses events, and Asterisk sends none again: every (re)connect calls `on_connected`, whose job is to look for calls
 that were missed. `ApplicationReplaced` means that another process has taken over: this one must stop, not fight.
 """
@@ -8,26 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 import structlog
 from picows import WSAutoPingStrategy, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from ari_app.ari.frames import EVENTS, Frame, authorization, decode, encode_request
+from ari_app.ari import http
+from ari_app.ari.frames import FILTER, Frame, authorization, decode, encode_request
 from ringfence.clock import Clock
-from ringfence.errors import Conflict, Unavailable
+from ringfence.errors import Conflict, RingfenceError
 from ringfence.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 _FIRST_WAIT = 0.1  # seconds before the first reconnect; doubles up to _LAST_WAIT, each drawn at random
 _LAST_WAIT = 2.0
+_STEADY = 5.0  # a connection that held this long makes the next wait short again
 _PING_EVERY = 1.0  # seconds
 _PONG_WITHIN = 1.0  # at most _PING_EVERY
-
-Answered = Callable[[Frame], None]
 
 
 class Listener(Protocol):
@@ -51,7 +52,7 @@ class AriSocket:
 
     Args:
         settings: where ARI is, and the application's name.
-        clock: for time-outs.
+        clock: for the waits between tries.
         listener: who hears the events.
     """
 
@@ -60,48 +61,30 @@ class AriSocket:
         self._clock = clock
         self._listener = listener
         self._transport: WSTransport | None = None
-        self._pending: dict[str, tuple[float, Answered]] = {}
         self._sent = 0
         self._replaced = False
         self.reconnects = 0
-        self.timeouts = 0
 
     @property
     def connected(self) -> bool:
         """Tell whether the socket is up."""
         return self._transport is not None
 
-    def send(self, method: str, uri: str, body: Any, answered: Answered) -> None:
-        """Send a REST request; `answered` gets the response, or a frame of status 0 when none came in time.
+    def send(self, method: str, uri: str, body: Any) -> None:
+        """Send a REST request; while the socket is down it goes nowhere, and `on_connected` finds the call again.
 
         Requests of one socket are carried out by Asterisk one after another, in order.
         """
-        self._sent += 1
-        request_id = str(self._sent)
-        if self._transport is None:
-            answered(Frame(type="RESTResponse", request_id=request_id))
-            return
-        self._pending[request_id] = (self._clock.monotonic() + self._settings.ari.request_timeout, answered)
-        self._transport.send(WSMsgType.TEXT, encode_request(request_id, method, uri, body))
-
-    async def ask(self, method: str, uri: str, body: Any = None) -> Frame:
-        """Send a REST request and wait for its answer.
-
-        Raises:
-            Unavailable: no answer in time, or a refusal.
-        """
-        future: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        self.send(method, uri, body, lambda frame: None if future.done() else future.set_result(frame))
-        frame = await future
-        if not 200 <= frame.status_code < 300:
-            raise Unavailable(f"ARI answered {frame.status_code or 'nothing'} to {method} {uri}")
-        return frame
+        if self._transport is not None:
+            self._sent += 1
+            self._transport.send(WSMsgType.TEXT, encode_request(str(self._sent), method, uri, body))
 
     async def run(self) -> None:
         """Stay connected until cancelled.
 
         Raises:
             Conflict: another process has taken the application over.
+            Misconfigured: the secret cannot be read.
         """
         wait = _FIRST_WAIT
         while True:
@@ -112,7 +95,7 @@ class AriSocket:
             else:
                 began = self._clock.monotonic()
                 await self._serve(transport)
-                wait = _FIRST_WAIT if self._clock.monotonic() - began > 5 else wait
+                wait = _FIRST_WAIT if self._clock.monotonic() - began > _STEADY else wait
             if self._replaced:
                 raise Conflict("another process serves this ARI application", hint="run one 'ringfence node serve ari' for each Asterisk")
             await asyncio.sleep(random.uniform(_FIRST_WAIT / 2, wait))  # noqa: S311  jitter, not a secret
@@ -135,44 +118,26 @@ class AriSocket:
 
     async def _serve(self, transport: WSTransport) -> None:
         self._transport = transport
-        sweeper = asyncio.create_task(self._sweep())
-        starter = asyncio.create_task(self._start())
+        starter = asyncio.create_task(self._start(transport))
         try:
             await transport.wait_disconnected()
         finally:
             self._transport = None
             transport.disconnect()
-            for task in (sweeper, starter):
-                task.cancel()
-            await asyncio.gather(sweeper, starter, return_exceptions=True)
+            starter.cancel()
+            await asyncio.gather(starter, return_exceptions=True)
             self.reconnects += 1
-            self._give_up(list(self._pending))
             self._listener.on_lost()
 
-    async def _start(self) -> None:
+    async def _start(self, transport: WSTransport) -> None:
         """Set the event filter, which lives with Asterisk's object of the app and may be lost with it; then look for missed calls."""
         try:
-            await self.ask("PUT", f"applications/{self._settings.ari.app}/eventFilter", {"allowed": [{"type": event} for event in EVENTS]})
+            uri = f"applications/{self._settings.ari.app}/eventFilter"
+            await asyncio.to_thread(http.request, self._settings, "PUT", uri, body=FILTER)
             await self._listener.on_connected()
-        except Unavailable as error:
+        except RingfenceError as error:
             log.warning("ari_start_failed", error=error.message)
-            if self._transport is not None:
-                self._transport.disconnect()
-
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(0.5)
-            now = self._clock.monotonic()
-            late = [request_id for request_id, (deadline, _) in self._pending.items() if deadline < now]
-            if late:
-                self.timeouts += len(late)
-                log.warning("ari_requests_timed_out", count=len(late))
-                self._give_up(late)
-
-    def _give_up(self, request_ids: list[str]) -> None:
-        for request_id in request_ids:
-            _, answered = self._pending.pop(request_id)
-            answered(Frame(type="RESTResponse", request_id=request_id))
+            transport.disconnect()
 
     def receive(self, payload: bytes) -> None:
         """Take one frame from the wire."""
@@ -181,11 +146,7 @@ class AriSocket:
         except (msgspec.DecodeError, msgspec.ValidationError):
             log.warning("ari_frame_unreadable", size=len(payload))
             return
-        if frame.type == "RESTResponse":
-            pending = self._pending.pop(frame.request_id, None)
-            if pending is not None:
-                pending[1](frame)
-        elif frame.type == "ApplicationReplaced":
+        if frame.type == "ApplicationReplaced":
             self._replaced = True
             if self._transport is not None:
                 self._transport.disconnect()
@@ -204,7 +165,7 @@ class _Receiver(WSListener):  # type: ignore[misc,unused-ignore]
         """Take one WebSocket frame."""
         if frame.msg_type == WSMsgType.CLOSE:
             transport.disconnect()
-        elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.CONTINUATION):
+        elif frame.msg_type in {WSMsgType.TEXT, WSMsgType.CONTINUATION}:
             self._parts.append(frame.get_payload_as_bytes())
             if frame.fin:
                 payload = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
