@@ -23,9 +23,9 @@ log = structlog.get_logger(__name__)
 BULK = "bulk"  # ActionID of every action whose answer is only counted
 TREE = "tree"  # ActionID of the one DBGetTree
 _END = b"\r\n\r\n"
-_TAKEN = b"Response: Success\r\nActionID: bulk\r\n"
-_REFUSED = b"Response: Error\r\nActionID: bulk\r\n"
-_ENTRY = re.compile(rb"Event: DBGetTreeResponse\r\nKey: /([^\r\n]*)\r\nVal: ([^\r\n]*)\r\nActionID: tree\r\n\r\n")
+_TAKEN = b"Response: Success\r\nActionID: bulk"
+_REFUSED = b"Response: Error\r\nActionID: bulk"
+_ENTRY = re.compile(rb"Event: DBGetTreeResponse\r\nKey: /([^\r\n]*)\r\nVal: ([^\r\n]*)\r\nActionID: tree\Z")
 _MAX_MESSAGE = 1 << 20  # bytes; Asterisk's longest, a dialplan extension, has some kilobytes
 
 Entries = list[tuple[bytes, bytes]]
@@ -63,26 +63,20 @@ class Connection(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
 
     def data_received(self, data: bytes) -> None:
         """Take what has come, and handle the messages that are whole."""
-        data = self._rest + data
-        end = data.rfind(_END) + len(_END)
-        if end < len(_END):
-            self._rest = data
-            if len(data) > _MAX_MESSAGE:
-                log.error("ami_message_too_long", bytes=len(data))
-                self.transport.abort()
+        blocks = (self._rest + data).split(_END)
+        self._rest = blocks.pop()
+        if len(self._rest) > _MAX_MESSAGE:
+            log.error("ami_message_too_long", bytes=len(self._rest))
+            self.transport.abort()
             return
-        whole, self._rest = data[:end], data[end:]
-        taken = whole.count(_TAKEN)
-        if taken:
-            self.taken += taken
+        others = [block for block in blocks if not block.startswith(_TAKEN)]
+        if len(others) < len(blocks):
+            self.taken += len(blocks) - len(others)
             self._wake()
-            if taken == whole.count(_END):
-                return
         if self.on_entries is not None:
-            whole = self._take_entries(whole)
-        for block in whole.split(_END):
-            if block and not block.startswith(_TAKEN):
-                self._take(block)
+            others = self._take_entries(self.on_entries, others)
+        for block in others:
+            self._take(block)
 
     def eof_received(self) -> bool:
         """Close when Asterisk does."""
@@ -128,14 +122,13 @@ class Connection(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
         if self._progress is not None and not self._progress.done():
             self._progress.set_result(None)
 
-    def _take_entries(self, whole: bytes) -> bytes:
-        """Pass the entries of a tree on; return what else there was."""
-        entries = _ENTRY.findall(whole)
-        if not entries or self.on_entries is None:
-            return whole
-        self.on_entries(entries)
-        self._wake()
-        return b"" if len(entries) == whole.count(_END) else _ENTRY.sub(b"", whole)
+    def _take_entries(self, on_entries: Callable[[Entries], None], blocks: list[bytes]) -> list[bytes]:
+        """Pass the entries of a tree on; return the other messages."""
+        found = [(block, _ENTRY.match(block)) for block in blocks]
+        entries = [(match[1], match[2]) for _, match in found if match]
+        if entries:
+            on_entries(entries)
+        return [block for block, match in found if not match]
 
     def _take(self, block: bytes) -> None:
         if block.startswith(_REFUSED):
@@ -143,5 +136,5 @@ class Connection(AMIProtocol):  # type: ignore[misc]  # panoramisk has no types
             self._wake()
             return
         message = Message.from_line(block.decode("utf-8", "replace").strip())
-        if message is not None:
+        if message is not None and not any(isinstance(message.get(name), list) for name in ("ActionID", "CommandID", "Event", "Response")):
             self.handle_message(message)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
+from panoramisk.message import Message
 
 from ari_app.ami.client import AmiClient
 from ringfence.clock import from_epoch
+from ringfence.errors import Refused
 
 
 class Contact(msgspec.Struct, frozen=True):
@@ -28,23 +31,30 @@ class TrunkRegistration(msgspec.Struct, frozen=True):
     renews_in: int | None  # seconds
 
 
-async def contacts(client: AmiClient) -> list[Contact]:
-    """Return the registered phones, and the fixed addresses of the trunks, by name.
+async def registered_phones(client: AmiClient) -> list[Contact]:
+    """Return the phones that are registered, by name.
 
     Raises:
         Unavailable, Refused: as `AmiClient.action`.
     """
-    found = [
-        Contact(
-            endpoint=event.endpoint or event.aor or event.objectname.partition(";@")[0],
-            uri=event.uri.partition(";")[0],
-            status=event.status or "Unknown",
-            round_trip_ms=_number(event.roundtripusec, 1000),
-            expires_at=_expiry(event.regexpire or event.expirationtime),
-        )
-        for event in await client.listing("PJSIPShowContacts")
-    ]
+    found = [_contact(event.endpoint, event, event.expirationtime) for event in await client.listing("PJSIPShowContacts")]
     return sorted(found, key=lambda contact: contact.endpoint)
+
+
+async def trunk_addresses(client: AmiClient, trunks: Iterable[str]) -> list[Contact]:
+    """Return whether the address of each of these outbound trunks answers; a trunk that Asterisk does not know is left out.
+
+    Raises:
+        Unavailable: as `AmiClient.action`.
+    """
+    found: list[Contact] = []
+    for name in trunks:
+        try:
+            details = await client.listing("PJSIPShowEndpoint", Endpoint=name)
+        except Refused:
+            continue
+        found += [_contact(name, event, "") for event in details if event.event == "ContactStatusDetail"]
+    return found
 
 
 async def trunk_registrations(client: AmiClient) -> list[TrunkRegistration]:
@@ -61,10 +71,16 @@ async def trunk_registrations(client: AmiClient) -> list[TrunkRegistration]:
     return sorted(found, key=lambda registration: registration.trunk)
 
 
+def _contact(endpoint: str, event: Message, expires: str) -> Contact:
+    seconds = _number(expires, 1) if len(expires) < 12 else None
+    return Contact(
+        endpoint=endpoint,
+        uri=event.uri.partition(";")[0],
+        status=event.status or "Unknown",
+        round_trip_ms=_number(event.roundtripusec, 1000),
+        expires_at=None if seconds is None else from_epoch(seconds),
+    )
+
+
 def _number(text: str, divisor: int) -> float | None:
     return int(text) / divisor if text.isascii() and text.isdigit() and int(text) else None
-
-
-def _expiry(text: str) -> datetime | None:
-    seconds = _number(text, 1) if len(text) < 12 else None
-    return None if seconds is None else from_epoch(seconds)

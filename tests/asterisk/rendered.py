@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import time
 from pathlib import Path
@@ -24,6 +25,8 @@ from ringfence.settings import Agi, Ami, Ari, Asterisk, Health, Settings, read_s
 from ringfence.values import TrunkDirection
 
 CARRIER, MOBILE = "127.0.0.2", "127.0.0.3"
+PHONE_SECRET = "the-phone-s-secret"
+PHONE_HA1 = hashlib.md5(f"desk:ringfence:{PHONE_SECRET}".encode(), usedforsecurity=False).hexdigest()
 
 
 class Rendered:
@@ -45,7 +48,7 @@ class Rendered:
         clock = SystemClock()
         with Session(self.engine) as session:
             add_account(session, clock, "ACME-1", "Acme", None)
-            add_endpoint(session, clock, "desk", "ACME-1", caller_did=None, ha1="0" * 32)
+            add_endpoint(session, clock, "desk", "ACME-1", caller_did=None, ha1=PHONE_HA1)
             add_trunk(session, clock, "carrier-a", host=CARRIER, port=carrier, match=[CARRIER])
             add_trunk(session, clock, "mobile-a", host=MOBILE, port=carrier, direction=TrunkDirection.OUTBOUND)
             session.commit()

@@ -24,7 +24,12 @@ from tests.asterisk.rendered import CARRIER, Rendered, sip_request
 
 pytestmark = pytest.mark.asterisk
 
-_SERVE = "import sys, msgspec; from ari_app.agi.main import run; from ringfence.settings import Settings; run(msgspec.json.decode(sys.stdin.buffer.read(), type=Settings))"
+_SERVE = """
+import sys, msgspec
+from ari_app.agi.main import run
+from ringfence.settings import Settings
+run(msgspec.json.decode(sys.stdin.buffer.read(), type=Settings))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +42,8 @@ def node(asterisk_root: Root, asterisk_home: Path) -> Iterator[Rendered]:
 
 @pytest.fixture
 def route_server(node: Rendered) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([sys.executable, "-c", _SERVE], stdin=subprocess.PIPE, cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONWARNINGS": "error"})
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    process = subprocess.Popen([sys.executable, "-c", _SERVE], stdin=subprocess.PIPE, cwd=Path(__file__).parents[2], env=environment)
     assert process.stdin is not None
     process.stdin.write(msgspec.json.encode(node.settings))
     process.stdin.close()

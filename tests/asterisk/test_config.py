@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -125,7 +125,7 @@ def test_a_trunk_appears_and_goes_without_a_restart(node: Rendered) -> None:
     assert node.asterisk.running
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[str, Callable[[str], str]]] = {
     "a dialplan that does not parse": ("extensions.conf", lambda text: text.replace("[forward]", "[forward")),
     "a dialplan without a context": ("extensions.conf", lambda text: text.replace("[leg]\nexten => s,1", "[leg]\n; exten => s,1")),
     "an endpoint option that does not exist": ("pjsip.conf", lambda text: text.replace("identify_by = username", "identify_by = nobody")),
