@@ -43,7 +43,7 @@ def read_messages(path: Path) -> list[SipMessage]:
         return []
     text = path.read_bytes().decode("utf-8", errors="replace").replace("\r\n", "\n")
     heads = list(_HEAD.finditer(text))
-    ends = [head.start() for head in heads[1:]] + [len(text)]
+    ends = [*(head.start() for head in heads[1:]), len(text)][: len(heads)]  # a callee that was never called has an empty file
     return [_message(text[head.end() : end], sent=head["way"] == "sent") for head, end in zip(heads, ends, strict=True)]
 
 

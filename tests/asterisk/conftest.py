@@ -11,6 +11,7 @@ import pytest
 
 from ari_app.private.progress import shown_progress
 from ari_app.private.root import Root, ensure_root
+from tests.asterisk.stage import Stage
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +27,16 @@ def asterisk_home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="rf-"))
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def stage(asterisk_root: Root) -> Iterator[Stage]:
+    """A running node, with trunks and phones, which tests of calls share."""
+    home = Path(tempfile.mkdtemp(prefix="rf-"))
+    stage = Stage(asterisk_root, home)
+    try:
+        stage.start()
+        yield stage
+    finally:
+        stage.stop()
+        shutil.rmtree(home)

@@ -1,0 +1,293 @@
+"""One running node for the tests of calls: trunks and phones that stand from the start, and numbers that each test makes for itself.
+
+What only routing reads (trunk order, weights, limits, targets, states) is changed while the node is up, and takes effect when the app
+has taken that version of the plan. What a test provisions is its own, so tests do not see each other's calls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import secrets
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ari_app.private.node import PrivateNode, wait_until
+from ari_app.private.ports import free_ports
+from ari_app.private.root import Root
+from ari_app.private.scenario import Answers, Call, Callee, Register
+from ari_app.private.sip_trace import SipMessage
+from ari_app.private.sipp import SilentServer, SippCalls, SippResult, SippServer, register_phone
+from dialplan.numbers import classify
+from ringfence import models
+from ringfence.clock import SystemClock
+from ringfence.models import Leg
+from ringfence.queries import accounts, numbering, trunks
+from ringfence.queries.plan import current_version
+from ringfence.queries.trunks import TrunkValues
+from ringfence.session import make_engine, make_sessions
+from ringfence.values import E164, CallerIdMode, NumberFormat, PlanTarget, TargetKind, TrunkDirection
+
+CARRIER, MOBILE, PHONE = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+ACCOUNT = "acme"
+TRUNKS = ("first", "second", "third", "silent", "diverting")
+PHONES = {"desk": ACCOUNT, "lobby": ACCOUNT, "hall": ACCOUNT, "closed-desk": ACCOUNT, "late-desk": "late"}
+RINGS = 2  # seconds; shorter than an operator may set, so that tests are quick
+
+_DEFAULTS: TrunkValues = {
+    "enabled": True,
+    "weight": 100,
+    "number_format": NumberFormat.E164_PLUS,
+    "network_number": None,
+    "capacity": None,
+    "causes": {},
+}
+
+
+class Numbers:
+    """Ofcom's drama numbers, each given out once."""
+
+    def __init__(self) -> None:
+        self._dids = (E164(f"+442079460{number:03}") for number in itertools.count())
+        self._callers = (E164(f"+441174960{number:03}") for number in itertools.count())
+        self._mobiles = (E164(f"+447700900{number:03}") for number in itertools.count())
+        self.used: list[str] = []
+
+    def did(self) -> E164:
+        return self._next(self._dids)
+
+    def caller(self) -> E164:
+        return self._next(self._callers)
+
+    def mobile(self) -> E164:
+        return self._next(self._mobiles)
+
+    def _next(self, numbers: Iterator[E164]) -> E164:
+        number = next(numbers)
+        self.used.append(number)
+        return number
+
+
+class Stage:
+    """The node, what stands round it, and how a test drives it.
+
+    Args:
+        root: Asterisk and SIPp.
+        home: the node's folder.
+        options: settings of the node, as `PrivateNode` takes them.
+    """
+
+    def __init__(self, root: Root, home: Path, **options: object) -> None:
+        self.root = root
+        self.work = home / "sipp"
+        self.node = PrivateNode(root, home / "node", **options)
+        self.numbers = Numbers()
+        self.secrets = {name: secrets.token_hex(12) for name in PHONES}
+        self.ports = dict(zip((*TRUNKS, *PHONES), free_ports(len(TRUNKS) + len(PHONES)), strict=True))
+        self._clock = SystemClock()
+        self._engine = make_engine(self.node.settings)
+        self._sessions = make_sessions(self._engine)
+        self._silence = SilentServer(MOBILE, self.ports["silent"])
+
+    # ---- the node
+
+    def start(self) -> None:
+        """Fill the store and start everything."""
+        self.node.cli("db", "upgrade")
+        with self._sessions.begin() as session:
+            for name in TRUNKS:
+                mode = CallerIdMode.PASS_DIVERSION if name == "diverting" else CallerIdMode.DID
+                trunks.add_trunk(session, self._clock, name, **_trunk(self.ports[name], mode))
+            carrier = cast("TrunkValues", {"host": CARRIER, "match": [CARRIER], "direction": TrunkDirection.INBOUND})
+            trunks.add_trunk(session, self._clock, "carrier", **carrier)
+            for ref in dict.fromkeys(PHONES.values()):
+                accounts.add_account(session, self._clock, ref, f"{ref.title()} Ltd", None)
+            for name, ref in PHONES.items():
+                accounts.add_endpoint(session, self._clock, name, ref, caller_did=None, ha1=_ha1(name, self.secrets[name]))
+            accounts.set_endpoint(session, self._clock, "closed-desk", enabled=False)
+        self.node.start()
+
+    def stop(self) -> None:
+        """Stop everything."""
+        self.node.stop()
+        self._silence.__exit__(None, None, None)
+        self._engine.dispose()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where calls are sent."""
+        host, _, port = self.node.sip_address.partition(":")
+        return host, int(port)
+
+    def metric(self, name: str) -> float:
+        """Return the sum of a metric of the ARI app over its labels."""
+        health = self.node.settings.health
+        with urllib.request.urlopen(f"http://{health.host}:{health.ari}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition(" ")[0].partition("{")[0] == name)
+
+    # ---- provisioning while it is up
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[Session]:
+        """Give a session; when it is committed, wait until the app routes by it, which must be within a second."""
+        with self._sessions.begin() as session:
+            yield session
+        self.await_plan()
+
+    def await_plan(self) -> None:
+        """Wait until what was changed is in effect, which must be within a second."""
+        with self._sessions() as session:
+            wanted = current_version(session)
+        wait_until(lambda: self.metric("ringfence_plan_version") >= wanted, 1.0, "the plan to be in use")
+
+    def did(self, *turns: Sequence[str], account: str = ACCOUNT, seconds: int = RINGS, number: str | None = None) -> E164:
+        """Make a number that forwards to these turns; each turn is numbers or phones that ring together."""
+        did = E164(number) if number else self.numbers.did()
+        with self.changing() as session:
+            numbering.add_did(session, self._clock, did, classify(did))
+            numbering.assign_did(session, self._clock, did, account)
+            numbering.replace_targets(session, self._clock, did, [_target(place, text, seconds) for place, turn in enumerate(turns, 1) for text in turn])
+        return did
+
+    def account(self, ref: str, limit: int | None = None) -> str:
+        """Make an account."""
+        with self.changing() as session:
+            accounts.add_account(session, self._clock, ref, f"{ref} Ltd", limit)
+        return ref
+
+    def change(self, function: Callable[..., object], *arguments: Any, **values: Any) -> None:
+        """Call one of the store's changing functions, such as `queries.accounts.set_account`, and wait until it is in effect."""
+        with self.changing() as session:
+            function(session, self._clock, *arguments, **values)
+
+    # ---- calls
+
+    @contextlib.contextmanager
+    def behind(self, settings: Mapping[str, Mapping[str, Any]] | None = None, **callees: Callee | None) -> Iterator[dict[str, SippServer]]:
+        """Let calls leave by these trunks only, in this order, with these callees behind them; give the servers by trunk.
+
+        Args:
+            settings: values of trunks that differ from the defaults, by trunk.
+            callees: what answers behind each trunk; None = nothing does, ever.
+        """
+        with self.changing() as session:
+            for name in TRUNKS:
+                if name not in callees:
+                    trunks.set_trunk(session, self._clock, name, enabled=False)
+            for place, name in enumerate(callees, 1):
+                mode = CallerIdMode.PASS_DIVERSION if name == "diverting" else CallerIdMode.DID
+                values = {**_DEFAULTS, "caller_id_mode": mode, "priority": place * 10, **(settings or {}).get(name, {})}
+                trunks.set_trunk(session, self._clock, name, **cast("TrunkValues", values))
+        with contextlib.ExitStack() as stack:
+            yield {name: stack.enter_context(self.serve(MOBILE, self.ports[name], callee)) for name, callee in callees.items() if callee is not None}
+
+    def serve(self, host: str, port: int, callee: Callee) -> AbstractContextManager[SippServer]:
+        """Return a callee that keeps every message."""
+        return SippServer(self.root, self.work, host=host, port=port, scenario=callee, trace=True)
+
+    def begin(self, number: str, scenario: Call | None = None, *, caller: str = "anonymous", host: str = CARRIER, **options: Any) -> SippCalls:
+        """Place calls and return while they run."""
+        return SippCalls(self.root, self.work, host=host, to=self.address, numbers=[number], scenario=scenario or Call(), caller=caller, trace=True, **options)
+
+    def call(self, number: str, scenario: Call | None = None, *, caller: str = "anonymous", host: str = CARRIER) -> SippResult:
+        """Place one call, which must go as its scenario says, and wait for its end."""
+        return self.begin(number, scenario, caller=caller, host=host).wait(30).check()
+
+    # ---- phones
+
+    def register(self, phone: str, *, secret: str | None = None, expect: int = 200, expires: int = 60) -> SippResult:
+        """Register a phone from its own address."""
+        scenario = Register(user=phone, secret=secret or self.secrets[phone], expect=expect, expires=expires)
+        return register_phone(self.root, self.work, host=PHONE, port=self.ports[phone], to=self.address, scenario=scenario)
+
+    @contextlib.contextmanager
+    def phone(self, name: str, callee: Callee | None = None) -> Iterator[SippServer]:
+        """Register a phone that takes calls; give its server."""
+        self.register(name).check()
+        try:
+            with self.serve(PHONE, self.ports[name], callee or Answers()) as server:
+                yield server
+        finally:
+            self.register(name, expires=0)
+
+    def dial(self, phone: str, number: str, **values: Any) -> SippResult:
+        """Dial a number on a phone, which must go as these values of its `Call` say, and wait for its end."""
+        scenario = Call(**values, user=phone, secret=self.secrets[phone])
+        return self.call(number, scenario, caller=phone, host=PHONE)
+
+    # ---- records
+
+    def booked(self, count: int = 1, **where: str | None) -> list[BookedCall]:
+        """Wait for `count` calls with these values and return them, oldest first."""
+        found: list[BookedCall] = []
+
+        def enough() -> bool:
+            found[:] = self._find(where)
+            return len(found) >= count
+
+        wait_until(enough, 8.0, f"{count} calls to be booked")
+        assert len(found) == count
+        return found
+
+    def cdr(self, **where: str | None) -> BookedCall:
+        """Wait for the one call with these values and return it."""
+        return self.booked(1, **where)[0]
+
+    def _find(self, where: Mapping[str, str | None]) -> list[BookedCall]:
+        with self._sessions() as session:
+            calls = session.scalars(select(models.Call).filter_by(**where).order_by(models.Call.started_at)).all()
+            legs = session.scalars(select(Leg).where(Leg.call_id.in_([call.call_id for call in calls])).order_by(Leg.number)).all()
+        return [BookedCall(call, [leg for leg in legs if leg.call_id == call.call_id]) for call in calls]
+
+
+class BookedCall:
+    """A call detail record with its legs."""
+
+    def __init__(self, call: models.Call, legs: list[Leg]) -> None:
+        self.call = call
+        self.legs = legs
+
+    def shows(self, **values: object) -> None:
+        """Check values of the call, by name."""
+        assert {name: getattr(self.call, name) for name in values} == values
+
+    @property
+    def ways(self) -> list[tuple[int, str, str | None, str, int | None]]:
+        """Each leg as (attempt, address, trunk, disposition, SIP status)."""
+        return [(leg.attempt, leg.address, leg.trunk, leg.disposition.value, leg.sip_status) for leg in self.legs]
+
+
+def invites(server: SippServer) -> list[SipMessage]:
+    """Return the INVITEs that a callee got, without those that were sent again."""
+    found: dict[str, SipMessage] = {}
+    for message in server.messages("INVITE", sent=False):
+        found.setdefault(message.get("Via"), message)
+    return list(found.values())
+
+
+def invite(server: SippServer) -> SipMessage:
+    """Return the one INVITE that a callee got."""
+    (only,) = invites(server)
+    return only
+
+
+def _trunk(port: int, mode: CallerIdMode) -> TrunkValues:
+    return cast("TrunkValues", {"host": MOBILE, "port": port, "direction": TrunkDirection.OUTBOUND, "caller_id_mode": mode})
+
+
+def _target(position: int, text: str, seconds: int) -> PlanTarget:
+    if not text.startswith("+"):
+        return PlanTarget(position, TargetKind.ENDPOINT, text, seconds)
+    return PlanTarget(position, TargetKind.MOBILE if text.startswith("+447") else TargetKind.LANDLINE, text, seconds)
+
+
+def _ha1(name: str, secret: str) -> str:
+    return hashlib.md5(f"{name}:ringfence:{secret}".encode(), usedforsecurity=False).hexdigest()
