@@ -26,7 +26,14 @@ _DID_REASONS = {
 }
 _LANDLINES = frozenset({NumberClass.GEOGRAPHIC, NumberClass.UK_WIDE, NumberClass.CORPORATE, NumberClass.VOIP})
 _COSTLY_ABROAD = frozenset(
-    {PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST, PhoneNumberType.PERSONAL_NUMBER, PhoneNumberType.PAGER, PhoneNumberType.TOLL_FREE}
+    {
+        PhoneNumberType.PREMIUM_RATE,
+        PhoneNumberType.SHARED_COST,
+        PhoneNumberType.PERSONAL_NUMBER,
+        PhoneNumberType.PAGER,
+        PhoneNumberType.TOLL_FREE,
+        PhoneNumberType.UNKNOWN,  # revenue-share fraud likes ranges that nobody was given
+    }
 )
 _MOBILE_ABROAD = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
 
@@ -94,6 +101,8 @@ def _check_abroad(number: E164, kind: TargetKind, *, allowed: bool) -> None:
     parsed = phonenumbers.parse(number)
     number_type = phonenumbers.number_type(parsed)
     if number_type in _COSTLY_ABROAD or phonenumbers.region_code_for_country_code(parsed.country_code or 0) in {"001", "ZZ"}:
-        raise Refused("calls cannot be forwarded to it: it is a special-rate, satellite or freephone number", hint="give a mobile or landline number")
+        raise Refused(
+            "calls cannot be forwarded to it: it is a special-rate, satellite, freephone or unassigned number", hint="give a mobile or landline number"
+        )
     if kind is TargetKind.MOBILE and number_type not in _MOBILE_ABROAD:
         raise Invalid("it is not a mobile number", hint="write landline:NUMBER")
