@@ -172,13 +172,19 @@ def _secret(value: str, what: str) -> None:
 
 def _address(value: str) -> None:
     try:
-        ipaddress.ip_address(value)
+        _no_scope(ipaddress.ip_address(value))
     except ValueError as error:
         raise Invalid(f"{value!r} is not an IP address", hint="write the address, not a name") from error
 
 
 def _network(value: str) -> None:
     try:
-        ipaddress.ip_network(value, strict=False)
+        _no_scope(ipaddress.ip_network(value, strict=False).network_address)
     except ValueError as error:
         raise Invalid(f"{value!r} is neither an IP address nor a network", hint="write an address like 192.0.2.10 or a network like 192.0.2.0/24") from error
+
+
+def _no_scope(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    """Refuse an IPv6 zone (`fe80::1%eth0`): the library takes any text for one, line ends too."""
+    if "%" in str(address):
+        raise ValueError("an address of one link only")
