@@ -101,9 +101,20 @@ class Stage:
         calls = self.node.read("cdr", "list", "--reveal")
         return sorted(calls, key=lambda call: call["started_at"])
 
+    def wait_for_cdrs(self, known: set[str], what: str) -> list[dict[str, Any]]:
+        """Wait until a call is booked that is not known yet, and return all such."""
+        fresh: list[dict[str, Any]] = []
 
-def run(home: Path) -> None:
-    """Start the node, place one call, and stay until Ctrl-C."""
+        def arrived() -> bool:
+            fresh[:] = [call for call in self.cdrs() if call["call_id"] not in known]
+            return bool(fresh)
+
+        wait_until(arrived, 10, what)
+        return fresh
+
+
+def run(home: Path) -> int:
+    """Start the node, place one call, and stay until Ctrl-C; return the exit code."""
     stage = _stage(home)
     try:
         filled = stage.provision()
@@ -112,10 +123,10 @@ def run(home: Path) -> None:
         if filled:
             _say(f"provisioned account {ACCOUNT}, number {DID} forwarded to {TARGET}, trunks first and second")
         with stage.carriers(Answers(ring_ms=300), Answers(ring_ms=300)):
-            before = len(stage.cdrs())
+            known = {call["call_id"] for call in stage.cdrs()}
             _say(f"placing a test call to {DID} …")
             stage.call(DID, Call(hold_ms=1500))
-            wait_until(lambda: len(stage.cdrs()) > before, 10, "the test call's CDR")
+            stage.wait_for_cdrs(known, "the test call's CDR")
             print(stage.node.cli("cdr", "list", "--limit", "1", "--reveal").stdout)
             _say(f"up: SIP on {stage.node.sip_address} for carriers at {CARRIER}; try it in another terminal:")
             print(
@@ -129,6 +140,7 @@ def run(home: Path) -> None:
         _say("stopping …")
         stage.node.stop()
         _say("stopped; no process is left")
+    return 0
 
 
 def demo(home: Path) -> int:
@@ -144,8 +156,7 @@ def demo(home: Path) -> int:
             _say(f"call: {step.title}")
             with stage.carriers(step.first, step.second):
                 stage.call(step.number, step.call)
-            wait_until(lambda: len({call["call_id"] for call in stage.cdrs()} - known) > 0, 10, f"the CDR of '{step.title}'")
-            fresh = [call for call in stage.cdrs() if call["call_id"] not in known]
+            fresh = stage.wait_for_cdrs(known, f"the CDR of '{step.title}'")
             known |= {call["call_id"] for call in fresh}
             problems += _check(step, fresh, stage)
         print(stage.node.cli("cdr", "list", "--limit", str(len(STEPS)), "--reveal").stdout)
@@ -219,15 +230,14 @@ def main() -> int:
             with tempfile.TemporaryDirectory(prefix="ringfence-demo-") as home:
                 return demo(Path(home))
         if sys.argv[1:] == ["run"]:
-            run(HOME)
-            return 0
+            return run(HOME)
         print("usage: python -m ari_app.demo run | demo", file=sys.stderr)
-        return 2
     except RingfenceError as error:
         print(f"error: {error.message}\n  {error.hint}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    return 2
 
 
 if __name__ == "__main__":

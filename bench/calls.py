@@ -29,6 +29,7 @@ from bench.cpu import cpu_seconds
 
 CARRIER, MOBILE, PLAIN = "127.0.0.2", "127.0.0.3", "127.0.0.5"
 DID, TARGET = "+442079460123", "+447700900123"
+CALLERS = tuple(f"+441174960{number:03}" for number in range(1000))  # many: one caller again and again would be taken for a loop
 HOLD_MS = 500
 DAEMONS = ("ari", "ledger", "agi", "ami")
 GENTLE = 40.0  # calls a second for set-up times: latency, not queueing
@@ -92,9 +93,9 @@ class Rig:
             self.home / "sipp",
             host=host,
             to=(to_host, int(port)),
-            numbers=[DID],
+            numbers=[DID] * len(CALLERS),
             scenario=Call(hold_ms=hold_ms),
-            caller="+441174960100",
+            caller=CALLERS,
             count=count,
             rate=rate,
             timed=timed,
@@ -110,7 +111,7 @@ class Rig:
 
     def booked(self) -> int:
         """Return how many calls are in the store."""
-        return sum(day["store"] for day in self.node.read("cdr", "reconcile")["days"])
+        return int(sum(day["store"] for day in self.node.read("cdr", "reconcile")["days"]))
 
 
 def cpu_round(rig: Rig, way: str, rate: float, seconds: float) -> dict[str, float]:
@@ -155,7 +156,7 @@ def measure(rig: Rig, options: argparse.Namespace, say: Callable[[str], None]) -
             used = cpu_round(rig, way, options.rate, options.seconds)
             entry[way] = {"cpu_ms": used, "cost_ms": cost(way, used)}
         for way in ways:
-            times = rig.place(way, GENTLE, options.seconds, timed=True).setup_ms
+            times = rig.place(way, GENTLE, options.seconds, timed=True).check().setup_ms
             quantiles = statistics.quantiles(times, n=100, method="inclusive")
             entry[way] |= {"setup_p50_ms": quantiles[49], "setup_p99_ms": quantiles[98], "setup_count": len(times)}
         if not options.no_rate:

@@ -233,5 +233,6 @@ def _check(settings: Settings) -> None:
     if not settings.node or not all(c.isascii() and (c.isalnum() or c == "-") for c in settings.node):
         raise Misconfigured(f"node is {settings.node!r}", hint="use lower-case letters, digits and '-'")
     for host in (settings.ari.host, settings.agi.host, settings.ami.host, settings.health.host):
-        if not (host == "localhost" or host == "::1" or host.startswith("127.")):
-            raise Misconfigured(f"{host} is not a loopback address", hint="ARI, AGI, AMI and metrics stay on loopback; a node's daemons run beside its Asterisk")
+        if host not in {"localhost", "::1"} and not host.startswith("127."):
+            hint = "ARI, AGI, AMI and metrics stay on loopback; a node's daemons run beside its Asterisk"
+            raise Misconfigured(f"{host} is not a loopback address", hint=hint)

@@ -15,7 +15,7 @@ Linkedid = NewType("Linkedid", str)  # Asterisk's linkedid: '<systemname>-<epoch
 
 
 class AccountState(StrEnum):
-    """May this customer's numbers carry calls?"""
+    """Whether a customer's numbers carry calls."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"  # calls refused; data kept
@@ -23,7 +23,7 @@ class AccountState(StrEnum):
 
 
 class DidState(StrEnum):
-    """May this number carry calls?"""
+    """Whether a number carries calls."""
 
     ACTIVE = "active"
     INACTIVE = "inactive"  # provisioned, not routed

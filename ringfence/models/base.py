@@ -54,7 +54,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  SQLAlchemy's signature
         """Return aware UTC on the way out."""
         if value is None:
             return None
@@ -76,5 +76,3 @@ def about(data_class: DataClass, purpose: str, *, personal: bool = False, source
         source: who it comes from (operator, carrier, customer, ledger, system).
     """
     return {"data_class": data_class, "purpose": purpose, "personal": personal, "source": source}
-
-

@@ -18,7 +18,11 @@ class Call(Base):
     """One call (claims ON-2.2b, VF-2, VF-10). `call_id` is the linkedid, which names the node it came from."""
 
     __tablename__ = "call"
-    __table_args__ = (Index("ix_call_started_at", "started_at"), Index("ix_call_account_id_started_at", "account_id", "started_at"), Index("ix_call_did_started_at", "did", "started_at"))
+    __table_args__ = (
+        Index("ix_call_started_at", "started_at"),
+        Index("ix_call_account_id_started_at", "account_id", "started_at"),
+        Index("ix_call_did_started_at", "did", "started_at"),
+    )
 
     call_id: Mapped[str] = mapped_column(String(48), primary_key=True, info=about(_LOG, "identifies the call", source="ledger"))
     started_at: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True, info=about(_LOG, "when it began", personal=True, source="ledger"))
@@ -27,11 +31,13 @@ class Call(Base):
     direction: Mapped[Direction] = mapped_column(values_of(Direction), info=about(_LOG, "inbound, outbound or internal", source="ledger"))
     account_id: Mapped[int | None] = mapped_column(Integer, info=about(_LOG, "whose call it was", personal=True, source="ledger"))
     did: Mapped[str | None] = mapped_column(String(41), info=about(_LOG, "the customer's number it used", personal=True, source="ledger"))
-    caller: Mapped[str | None] = mapped_column(String(41), info=about(_LOG, "who called; kept also when withheld, for tracing", personal=True, source="carrier"))
-    caller_withheld: Mapped[bool] = mapped_column(info=about(_LOG, "the caller withheld the number: customers never see it", source="carrier"))
+    caller: Mapped[str | None] = mapped_column(String(41), info=about(_LOG, "who called; kept when withheld too", personal=True, source="carrier"))
+    caller_withheld: Mapped[bool] = mapped_column(info=about(_LOG, "customers never see a withheld number", source="carrier"))
     called: Mapped[str] = mapped_column(String(41), info=about(_LOG, "the number that was called", personal=True, source="ledger"))
     inbound_trunk: Mapped[str | None] = mapped_column(String(40), info=about(_LOG, "the trunk or phone it came from", source="ledger"))
-    forwarded_to: Mapped[str | None] = mapped_column(String(40), info=about(_LOG, "the target that answered, else the last rung", personal=True, source="ledger"))
+    forwarded_to: Mapped[str | None] = mapped_column(
+        String(40), info=about(_LOG, "the target that answered, else the last rung", personal=True, source="ledger")
+    )
     trunk: Mapped[str | None] = mapped_column(String(40), info=about(_LOG, "the trunk it left by", source="ledger"))
     ringing_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=about(_LOG, "when a target first rang", source="ledger"))
     answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=about(_LOG, "when it was answered", source="ledger"))
@@ -54,7 +60,9 @@ class Leg(Base):
     __tablename__ = "leg"
 
     call_id: Mapped[str] = mapped_column(String(48), primary_key=True, info=about(_LOG, "the call", source="ledger"))
-    started_at: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True, info=about(_LOG, "when the call began: with call_id the call's key", personal=True, source="ledger"))
+    started_at: Mapped[datetime] = mapped_column(
+        UtcDateTime, primary_key=True, info=about(_LOG, "when the call began; part of its key", personal=True, source="ledger")
+    )
     number: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False, info=about(_LOG, "its place in the call, from 1", source="ledger"))
     attempt: Mapped[int] = mapped_column(SmallInteger, info=about(_LOG, "the attempt; legs that rang together share it", source="ledger"))
     kind: Mapped[TargetKind] = mapped_column(values_of(TargetKind), info=about(_LOG, "mobile, landline or SIP phone", source="ledger"))
