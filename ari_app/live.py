@@ -1,8 +1,8 @@
 """The calls of this node at this moment, as Asterisk's ARI tells them.
 
 A channel does not name its call, so a call is made of what can be known: the caller's channel is the one that the dialplan runs
-on (a dialled one runs AppDial), its id is the call's id, its variables say who calls whom, and the channel that it shares a
-bridge with is the one that answered. Of legs that still ring, only what was dialled is known, not which of them rings.
+on (a dialled one runs AppDial), its id is the call's id, and its variables say who calls whom, what was dialled, and once it is answered,
+by which channel. Of legs that still ring, only what was dialled is known, not which of them rings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from dialplan.call import CallFacts, Leg, Routed, channel_endpoint, parse_facts,
 from ringfence.errors import Invalid, NotFound
 from ringfence.settings import Settings
 
-CONTEXTS = frozenset({"from-trunk", "from-phone", "emergency", "forward", "unanswered", "finish"})  # where a caller's channel can be
 _DIALLED = frozenset({"AppDial", "AppDial2"})
 
 
@@ -42,7 +41,7 @@ class LiveCall(msgspec.Struct, frozen=True):
     facts: CallFacts | None
     routed: Routed | None
     legs: tuple[Leg, ...]  # the attempt in hand
-    answered_by: str | None  # the trunk or phone at the other end of the bridge
+    answered_by: str | None  # the trunk or phone that answered
 
 
 class Channel(msgspec.Struct, frozen=True):
@@ -52,13 +51,17 @@ class Channel(msgspec.Struct, frozen=True):
     name: str
     state: str
     app: str
-    context: str
     since: datetime
+
+    @property
+    def answered(self) -> bool:
+        """Whether its `Dial()` was answered; nothing else of ours answers a call."""
+        return self.app == "Dial" and self.state == "Up"
 
     @property
     def of_caller(self) -> bool:
         """Whether a caller's channel, not a dialled one."""
-        return self.app not in _DIALLED and self.context in CONTEXTS
+        return self.app not in _DIALLED
 
 
 Ask = Callable[[str, str], Any]  # method, path below /ari/ -> decoded answer
@@ -86,17 +89,19 @@ class Watcher:
             Unavailable: Asterisk does not answer.
         """
         channels = [parse_channel(item) for item in self._ask("GET", "channels")]
-        peers = _peers(channels, self._ask("GET", "bridges"))
         callers = sorted((channel for channel in channels if channel.of_caller), key=lambda channel: (channel.since, channel.id))
         shown = callers[:limit] if limit else callers
         self._facts = {channel.id: self._facts[channel.id] for channel in shown if channel.id in self._facts}
-        return [make_call(channel, self._texts(channel.id), peers.get(channel.id)) for channel in shown], len(callers)
+        return [make_call(channel, self._texts(channel.id), self._answered(channel)) for channel in shown], len(callers)
 
     def _texts(self, channel_id: str) -> Texts:
         facts = self._facts.get(channel_id) or self._variable(channel_id, "RF_IN")
         if facts.startswith("in:"):
             self._facts[channel_id] = facts  # a phone's facts are written again once they are decided
         return (facts, self._variable(channel_id, "RF_BY"), self._variable(channel_id, "RF_LEGS"))
+
+    def _answered(self, channel: Channel) -> str:
+        return self._variable(channel.id, "DIALEDPEERNAME") if channel.answered else ""
 
     def _variable(self, channel_id: str, name: str) -> str:
         try:
@@ -123,21 +128,26 @@ def parse_channel(item: Mapping[str, Any]) -> Channel:
     """Read one channel of ARI's list."""
     dialplan = item["dialplan"]
     since = datetime.fromisoformat(item["creationtime"]).astimezone(UTC)
-    return Channel(item["id"], item["name"], item["state"], dialplan.get("app_name", ""), dialplan.get("context", ""), since)
+    return Channel(item["id"], item["name"], item["state"], dialplan.get("app_name", ""), since)
 
 
-def make_call(channel: Channel, texts: Texts, peer: str | None) -> LiveCall:
-    """Return the call of a caller's channel; a text that cannot be read leaves its field empty."""
+def make_call(channel: Channel, texts: Texts, peer: str) -> LiveCall:
+    """Return the call of a caller's channel; a text that cannot be read leaves its field empty.
+
+    Args:
+        channel: the caller's.
+        texts: its variables.
+        peer: the name of the channel that answered; empty when none did.
+    """
     facts, routed, legs = _read(parse_facts, texts[0]), _read(parse_routed, texts[1]), _read(parse_legs, texts[2])
-    if peer is not None:
+    if channel.answered:
         state = LiveState.ANSWERED
     elif channel.app == "Dial":
-        state = LiveState.ANSWERED if channel.state == "Up" else LiveState.DIALLING
-    elif channel.app in {"Hangup", ""}:
-        state = LiveState.ENDING
+        state = LiveState.DIALLING
     else:
-        state = LiveState.DECIDING
-    return LiveCall(channel.id, state, channel.since, facts, routed if texts[1] else None, legs or (), peer)
+        state = LiveState.ENDING if channel.app in {"Hangup", ""} else LiveState.DECIDING
+    answered_by = _read(channel_endpoint, peer)
+    return LiveCall(channel.id, state, channel.since, facts, routed if texts[1] else None, legs or (), answered_by[0] if answered_by else None)
 
 
 def _read(parse: Callable[[str], Any], text: str) -> Any:
@@ -145,23 +155,3 @@ def _read(parse: Callable[[str], Any], text: str) -> Any:
         return parse(text)
     except Invalid:
         return None
-
-
-def _peers(channels: list[Channel], bridges: list[Mapping[str, Any]]) -> dict[str, str]:
-    """Return for each caller's channel in a bridge the endpoint of the other one."""
-    by_id = {channel.id: channel for channel in channels}
-    found: dict[str, str] = {}
-    for bridge in bridges:
-        members = [by_id[member] for member in bridge["channels"] if member in by_id]
-        others = [member for member in members if not member.of_caller]
-        for member in members:
-            if member.of_caller and others:
-                found[member.id] = _endpoint(others[0].name)
-    return found
-
-
-def _endpoint(name: str) -> str:
-    try:
-        return channel_endpoint(name)[0]
-    except Invalid:
-        return "?"

@@ -10,7 +10,7 @@ import msgspec
 
 from dialplan import causes
 from dialplan.call import CallFacts, LegResult, TriedAttempt
-from dialplan.handover import place, variables
+from dialplan.handover import hand_over
 from dialplan.routing import Attempt, AttemptLeg, Decision, Plan, Question, Rules, decide
 from ringfence.values import TargetKind
 
@@ -63,8 +63,8 @@ class Step(msgspec.Struct, frozen=True):
     cause: int | None  # Q.850, when the call ends
     caller_hears: str  # SIP status, when the call ends
     context: str  # where the dialplan goes on
-    extension: str
-    variables: dict[str, str]  # what Asterisk gets
+    extension: str  # a ticket, when no variables are needed
+    variables: dict[str, str]  # what Asterisk gets first
     after_final: str  # what follows when every leg of it gives a final answer
 
 
@@ -111,7 +111,7 @@ def _failed(attempt: Attempt, dialstatus: str) -> TriedAttempt:
 
 
 def _step(number: int, asked: str, notes: _Notes, decision: Decision, facts: CallFacts, host: str, after: str) -> Step:
-    context, extension = place(decision)
+    handed = hand_over(decision, facts)
     rings = isinstance(decision, Attempt)
     return Step(
         number=number,
@@ -123,15 +123,16 @@ def _step(number: int, asked: str, notes: _Notes, decision: Decision, facts: Cal
         refusal=decision.routed.refusal,
         cause=None if isinstance(decision, Attempt) else decision.cause,
         caller_hears="" if isinstance(decision, Attempt) else HEARD.get(decision.cause, f"cause {decision.cause}"),
-        context=context,
-        extension=extension,
-        variables=variables(decision, facts),
+        context=handed.context,
+        extension=handed.extension,
+        variables=handed.variables,
         after_final=after if rings else "",
     )
 
 
 def _shown(leg: AttemptLeg, host: str) -> LegShown:
     identity = leg.identity
+    domain = "anonymous.invalid" if identity.withheld else host  # Asterisk puts From's into Diversion
     asserted = f"<sip:{identity.network_number}@{host}>" if identity.network_number else ""
     return LegShown(
         kind=leg.leg.kind,
@@ -141,7 +142,7 @@ def _shown(leg: AttemptLeg, host: str) -> LegShown:
         from_header=ANONYMOUS if identity.withheld else f"<sip:{identity.number or 'anonymous'}@{host}>",
         p_asserted_identity=asserted,
         privacy="id" if asserted and identity.withheld else "",
-        diversion=f"<sip:{identity.diversion}@{host}>;reason=unconditional" if identity.diversion else "",
+        diversion=f"<sip:{identity.diversion}@{domain}>;reason=unconditional" if identity.diversion else "",
         capacity=leg.capacity,
     )
 

@@ -52,7 +52,11 @@ def hand_over(decision: Decision, asked: CallFacts) -> HandOver:
 
 
 def _ticket(decision: Decision) -> tuple[str, str]:
-    """Return context and extension that say it all, or two empty texts when more has to be said."""
+    """Return context and extension that say it all, or two empty texts when more has to be said.
+
+    Raises:
+        Invalid: a number or name is none.
+    """
     routed = format_routed(decision.routed)
     if not isinstance(decision, Attempt):
         return "refuse", f"{decision.cause},{routed}"
@@ -61,6 +65,7 @@ def _ticket(decision: Decision) -> tuple[str, str]:
     plain = len(decision.legs) == 1 and first.leg.kind is not TargetKind.ENDPOINT and first.dial_number == first.leg.address
     plain = plain and first.capacity is None and decision.concurrency_limit is None
     plain = plain and not identity.network_number and not identity.diversion and identity.withheld == facts.withheld
+    dial_string(decision)  # the ticket's leg becomes one too
     shows = {facts.called: "show-did", facts.caller: "show-caller"}.get(identity.number, "")
     return (shows, f"{decision.ring_seconds},{routed},{format_legs((first.leg,))}") if plain and shows else ("", "")
 

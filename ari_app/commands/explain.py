@@ -156,7 +156,8 @@ def _print(about: dict[str, Any], steps: tuple[Step, ...]) -> None:
         if step.rings:
             say(f"   rings for {step.ring_seconds} s{_limits(step)}:")
             emit(({**msgspec.structs.asdict(leg), "target": f"{leg.kind} {leg.address}"} for leg in step.rings), _LEGS, as_json=False)
-            say("   Asterisk gets: " + ", ".join(f"{name}={value}" for name, value in step.variables.items()))
+            given = [f"{name}={value}" for name, value in step.variables.items()]
+            say("   Asterisk gets: " + ", ".join([*given, f"and goes on at {step.extension}@{step.context}"]))
             say(f"   answered: the call is connected. A final answer (busy, declined, not answered): {step.after_final}")
         else:
             say(f"   ends: the caller hears {step.caller_hears} (cause {step.cause})" + (f", because {step.refusal}" if step.refusal else ""))

@@ -13,6 +13,7 @@ import cli
 from ari_app.plan import LoadedPlan, Snapshot
 from ari_app.stored_plan import StoredPlan
 from dialplan.explanation import ANONYMOUS, explain
+from dialplan.handover import hand_over
 from dialplan.routing import Question, Rules, decide
 from ringfence import migrate
 from ringfence.clock import FixedClock
@@ -29,6 +30,8 @@ def test_the_explanation_is_what_a_live_call_gets() -> None:
     steps = explain(inbound(), plan, Rules(), seed=SEED, host=HOST)
     live = decide(Question(facts=inbound(), seed=SEED), plan, Rules())
     assert steps[0].variables["RF_DIAL"] == f"PJSIP/{MOBILE}@trunk-a"
+    handed = hand_over(live, inbound())
+    assert (steps[0].variables, steps[0].context, steps[0].extension) == (handed.variables, handed.context, handed.extension)
     assert [(leg.address, leg.trunk) for leg in steps[0].rings] == [(leg.leg.address, leg.leg.trunk) for leg in getattr(live, "legs", ())]
     assert [[leg.address for leg in step.rings] for step in steps] == [[MOBILE], [MOBILE], [SECOND_MOBILE], [SECOND_MOBILE], []]
     assert steps[0].after_final == f"rings {SECOND_MOBILE} by trunk-a"
@@ -40,7 +43,7 @@ def test_the_explanation_is_what_a_live_call_gets() -> None:
 def test_every_rule_is_told_with_its_reason() -> None:
     (step,) = explain(inbound("+442079460999"), PlanOf([]), Rules(), seed=SEED, host=HOST)
     assert [(rule.rule, rule.applies) for rule in step.rules] == [("overload", False), ("number", True)]
-    assert (step.refusal, step.caller_hears, step.context, step.extension) == ("unknown_number", "404 Not Found", "finish", "1")
+    assert (step.refusal, step.caller_hears, step.context, step.extension) == ("unknown_number", "404 Not Found", "refuse", "1,ari:7:::unknown_number")
 
 
 def test_a_trunks_own_rules_do_not_stop_the_simulation() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialplan.call import CallFacts, parse_facts, parse_legs, parse_routed
-from dialplan.handover import astdb_value, dial_string, place, variables
+from dialplan.handover import TICKET_MAX, HandOver, astdb_value, dial_string, hand_over, place, variables
 from dialplan.routing import Attempt, Question, Rules, decide
 from ringfence.errors import Invalid
 from ringfence.values import E164, CallerIdMode, DidState, NumberFormat, PlanDid, PlanTarget, PlanTrunk, RoutedBy, TargetKind
@@ -151,12 +151,63 @@ def test_a_store_that_was_tampered_with_cannot_reach_the_dialplan(name: str, num
         values = variables(decision, inbound())
     except Invalid:
         return
-    assert all(not SYNTAX.search(value) for value in values.values())
+    handed = hand_over(decision, inbound())
+    assert all(not SYNTAX.search(value) for value in (*values.values(), handed.extension.replace(",", "")))
     if isinstance(decision, Attempt):
+        if not handed.variables:
+            seconds, by, legs = handed.extension.split(",")
+            assert (seconds, parse_routed(by)) == ("25", decision.routed)
+            assert re.fullmatch(r"m:\+?[0-9]{1,20}:[a-z0-9][a-z0-9-]*", legs)
         assert re.fullmatch(r"PJSIP/(\+?[0-9]{1,20}@)?[a-z0-9][a-z0-9-]*", values["RF_DIAL"])
         pai = next((value for key, value in values.items() if key.startswith("RF_PAI_")), "")
         assert re.fullmatch(r"\+?[0-9]*", pai)
         assert re.fullmatch(r'"" <\+?[0-9]*>', values["CALLERID(all)"])
+
+
+def test_an_ordinary_decision_is_one_ticket() -> None:
+    plan = PlanOf([did(DID, mobile())])
+    assert hand_over(decided(inbound(), plan), inbound()) == HandOver({}, "show-did", f"25,ari:7:1:{DID}:,m:{MOBILE}:trunk-a")
+    passing = PlanOf([did(DID, mobile())], trunks=[trunk(caller_id_mode=CallerIdMode.PASS)])
+    assert hand_over(decided(inbound(), passing), inbound()).context == "show-caller"
+    refused = decide(Question(facts=inbound(), seed="x"), PlanOf([]), Rules())
+    assert hand_over(refused, inbound()) == HandOver({}, "refuse", "1,ari:7:::unknown_number")
+
+
+SPECIAL = [
+    PlanOf([did(DID, mobile(), mobile(SECOND_MOBILE))]),
+    PlanOf([did(DID, phone_target())], endpoints=[phone()]),
+    PlanOf([did(DID, mobile())], accounts=[account(limit=1)]),
+    PlanOf([did(DID, mobile())], trunks=[trunk(capacity=1)]),
+    PlanOf([did(DID, mobile())], trunks=[trunk(network_number=E164(DID))]),
+    PlanOf([did(DID, mobile())], trunks=[trunk(caller_id_mode=CallerIdMode.PASS_DIVERSION)]),
+    PlanOf([did(DID, mobile())], trunks=[trunk(number_format=NumberFormat.NATIONAL)]),
+    PlanOf([did(DID, mobile())], trunks=[trunk("t" * 40)]),
+]
+
+
+@pytest.mark.parametrize("plan", SPECIAL)
+def test_whatever_a_ticket_cannot_say_is_said_in_variables(plan: PlanOf) -> None:
+    handed = hand_over(decided(inbound(), plan), inbound())
+    assert (handed.variables, handed.context) == (handed_variables := variables(decided(inbound(), plan), inbound()), "forward")
+    assert handed_variables["RF_DIAL"]
+
+
+@settings(max_examples=250, deadline=None)
+@given(facts=some_facts, plan=plans)
+def test_a_ticket_says_the_whole_decision(facts: CallFacts, plan: PlanOf) -> None:
+    decision = decide(Question(facts=facts, seed="x"), plan, Rules(international=True))
+    handed = hand_over(decision, facts)
+    assert len(handed.extension) <= TICKET_MAX
+    if not handed.variables:
+        assert decision.facts == facts
+        first, routed, *legs = handed.extension.split(",")
+        assert parse_routed(routed) == decision.routed
+        if isinstance(decision, Attempt):
+            (leg,) = decision.legs
+            assert (first, parse_legs(legs[0])) == (str(decision.ring_seconds), (leg.leg,))
+            assert leg.identity.number == (facts.called if handed.context == "show-did" else facts.caller)
+        else:
+            assert (first, legs, handed.context) == (str(decision.cause), [], "refuse")
 
 
 def test_a_dial_string_names_each_leg_once() -> None:

@@ -1,0 +1,71 @@
+"""`call list`, `call watch`, `call hangup` and `number explain` against calls that are up on a real Asterisk."""
+
+from __future__ import annotations
+
+import pytest
+
+from ari_app.private.node import wait_until
+from ari_app.private.scenario import Answers, Call, Rings
+from dialplan.numbers import mask
+from ringfence.values import E164, Disposition, HungUpBy
+from tests.asterisk.stage import Stage, invite
+
+pytestmark = pytest.mark.asterisk
+
+
+def listed(stage: Stage, did: str, *arguments: str) -> list[dict[str, object]]:
+    return [row for row in stage.node.read("call", "list", "--reveal", *arguments) if row["called"] == did]
+
+
+def test_an_answered_call_is_listed_shown_and_ended(stage: Stage) -> None:
+    caller, target = stage.numbers.caller(), stage.numbers.mobile()
+    with stage.behind(first=Answers()):
+        did = stage.did([target])
+        calls = stage.begin(did, Call(hold_ms=None), caller=caller)
+        wait_until(lambda: [row for row in listed(stage, did) if row["state"] == "answered"], 8, "the call to be answered")
+        (row,) = listed(stage, did)
+        assert (row["caller"], row["did"], row["answered_by"], row["routed_by"]) == (caller, did, "first", "ari")
+        assert (row["direction"], row["inbound_trunk"], row["targets"]) == ("inbound", "carrier", [f"{target} by first"])
+        hidden = stage.node.cli("call", "list").stdout
+        assert mask(caller) in hidden
+        for number in (caller, did, target):
+            assert number[1:] not in hidden
+        shown = stage.node.cli("call", "watch", "--once").stdout
+        assert "answered" in shown
+        assert did[1:] not in shown
+        call_id = str(row["call_id"])
+        assert stage.node.cli("call", "hangup", call_id).stdout.startswith("would end")
+        assert listed(stage, did)
+        assert stage.node.cli("call", "hangup", call_id, "--commit").stdout.startswith(call_id)
+        wait_until(lambda: not listed(stage, did), 5, "the call to be gone")
+        assert stage.node.cli("call", "hangup", call_id, "--commit", check=False).returncode == 4
+        calls.wait(10)
+        stage.cdr(did=did).shows(disposition=Disposition.ANSWERED, hung_up_by=HungUpBy.SYSTEM)
+
+
+def test_a_ringing_call_is_listed_and_unknown_ones_cannot_be_ended(stage: Stage) -> None:
+    target = stage.numbers.mobile()
+    with stage.behind(first=Rings()):
+        did = stage.did([target], seconds=6)
+        calls = stage.begin(did, Call(give_up_ms=3000))
+        wait_until(lambda: listed(stage, did), 5, "the call to be up")
+        wait_until(lambda: listed(stage, did)[0]["state"] == "dialling", 5, "the target to be dialled")
+        assert listed(stage, did)[0]["answered_by"] is None
+        calls.wait(10)
+    assert stage.node.cli("call", "hangup", "node1-1.1", check=False).returncode == 4
+    assert stage.node.cli("call", "hangup", "../asterisk/info", "--commit", check=False).returncode == 4
+
+
+@pytest.mark.parametrize("withheld", [False, True])
+def test_explain_tells_the_headers_that_the_trunk_gets(stage: Stage, *, withheld: bool) -> None:
+    caller, target, network = stage.numbers.caller(), stage.numbers.mobile(), E164("+442079460998")
+    with stage.behind(settings={"diverting": {"network_number": network}}, diverting=Answers()) as servers:
+        did = stage.did([target])
+        (leg,) = stage.node.read("number", "explain", did, "--from", caller, *(["--withheld"] if withheld else []))["steps"][0]["rings"]
+        hidden = Call(privacy="id", asserted_identity=caller, from_host="anonymous.invalid")
+        stage.call(did, hidden if withheld else Call(), caller="anonymous" if withheld else caller)
+        got = invite(servers["diverting"])
+    assert leg["from_header"].partition("@")[0] in got.get("From")
+    assert got.get("P-Asserted-Identity") == leg["p_asserted_identity"]
+    assert got.get("Privacy") == leg["privacy"]
+    assert got.get("Diversion") == leg["diversion"]
