@@ -129,9 +129,9 @@ def run(home: Path) -> int:
             stage.wait_for_cdrs(known, "the test call's CDR")
             print(stage.node.cli("cdr", "list", "--limit", "1", "--reveal").stdout)
             _say(f"up: SIP on {stage.node.sip_address} for carriers at {CARRIER}; try it in another terminal:")
-            print(
-                f"    export RINGFENCE_CONFIG={stage.node.config}\n    .venv/bin/ringfence number explain {DID} --from {CALLER}\n    .venv/bin/ringfence node status"
-            )
+            print(f"    export RINGFENCE_CONFIG={stage.node.config}")
+            print(f"    .venv/bin/ringfence number explain {DID} --from {CALLER}")
+            print("    .venv/bin/ringfence node status")
             _say("live calls; Ctrl-C stops everything")
             _watch(stage)
     except KeyboardInterrupt:

@@ -174,7 +174,7 @@ def summary(raw: dict[str, Any], missing: int, duplicate: int) -> dict[str, Any]
     """Return the figures that count: medians over the rounds."""
 
     def median(way: str, key: str) -> float:
-        return statistics.median(entry[way][key] for entry in raw["rounds"])
+        return float(statistics.median(entry[way][key] for entry in raw["rounds"]))
 
     figures: dict[str, Any] = {
         "cpu_ratio": round(statistics.median(e["ringfence"]["cost_ms"] / e["plain"]["cost_ms"] for e in raw["rounds"]), 3),
