@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ari_app.cdr.ending import Ending, Part
 from dialplan import causes
+from dialplan.causes import Verdict
 from ringfence.values import Disposition, ForwardingStatus
 
 _OF_SIP = {
@@ -40,6 +41,8 @@ def leg_disposition(part: Part, dialstatus: str) -> Disposition:
     """
     status = dialstatus
     if part.result is not None:
+        if causes.verdict(part.result, {}) is Verdict.TRANSIENT:
+            return Disposition.FAILED  # the trunk's fault: a silent one rang nobody
         if part.result.sip_status is not None:
             return _OF_SIP.get(part.result.sip_status, Disposition.FAILED)
         status = part.result.dialstatus

@@ -257,7 +257,9 @@ class BookedCall:
 
     def shows(self, **values: object) -> None:
         """Check values of the call, by name."""
-        assert {name: getattr(self.call, name) for name in values} == values
+        found = {name: getattr(self.call, name) for name in values}
+        wrong = {name: f"{found[name]!r} instead of {value!r}" for name, value in values.items() if found[name] != value}
+        assert not wrong, f"{wrong}; legs {self.ways}"
 
     @property
     def ways(self) -> list[tuple[int, str, str | None, str, int | None]]:

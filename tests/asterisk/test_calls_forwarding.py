@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
@@ -125,7 +126,7 @@ def test_every_trunk_fails(stage: Stage) -> None:
         stage.call(did, Call(expect=503))
     booked = stage.cdr(did=did)
     booked.shows(disposition="failed", forwarding_status="not_reached", billable_seconds=0, sip_status=408, refusal=None)
-    assert [way[2:] for way in booked.ways] == [("first", "failed", 503), ("second", "failed", 500), ("third", "no_answer", 408)]
+    assert [way[2:] for way in booked.ways] == [("first", "failed", 503), ("second", "failed", 500), ("third", "failed", 408)]
 
 
 def test_a_silent_trunk_is_passed_over_when_the_ring_time_is_over(stage: Stage) -> None:
@@ -135,7 +136,7 @@ def test_a_silent_trunk_is_passed_over_when_the_ring_time_is_over(stage: Stage) 
         stage.call(did)
     booked = stage.cdr(did=did)
     booked.shows(disposition="answered", trunk="second")
-    assert booked.ways == [(1, mobile, "silent", "no_answer", None), (2, mobile, "second", "answered", None)]
+    assert booked.ways == [(1, mobile, "silent", "failed", None), (2, mobile, "second", "answered", None)]
     assert booked.call.answered_at
     assert RINGS <= (booked.call.answered_at - booked.call.started_at).total_seconds() < RINGS + 1
 
@@ -280,3 +281,17 @@ def test_a_trunk_is_disabled_while_calls_come(stage: Stage) -> None:
         up.wait(10).check()
     assert (len(invites(carriers["first"])), len(invites(carriers["second"]))) == (2, 1)
     assert [booked.call.trunk for booked in stage.booked(3, did=did)] == ["first", "first", "second"]
+
+
+def test_the_caller_gives_up_before_anybody_decides(stage: Stage) -> None:
+    caller, did = stage.numbers.caller(), stage.did([stage.numbers.mobile()])
+    with stage.behind(first=Answers()) as carriers:
+        stage.node.signal("ari", signal.SIGSTOP)
+        try:
+            stage.call(did, Call(give_up_ms=300), caller=caller)
+        finally:
+            stage.node.signal("ari", signal.SIGCONT)
+        booked = stage.cdr(called=did)
+    assert invites(carriers["first"]) == []
+    booked.shows(disposition="abandoned", caller=caller, called=did, refusal=None, forwarding_status="not_forwarded", hung_up_by="caller")
+    assert booked.legs == []

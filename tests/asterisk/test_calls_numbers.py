@@ -47,8 +47,8 @@ NO_NUMBERS = {
     "star code": "*21#",
     "digits and letters": "02079460123abc",
     "a dot": "020.7946.0123",
-    "dialplan syntax": "${EXTEN}",
     "dollar": "$",
+    "shell": "$(reboot)",
     "a path": "..%2f..%2fetc",
     "a percent sign": "%25%0a",
     "quotes": "%22a%22",
@@ -58,7 +58,7 @@ NO_NUMBERS = {
     "i": "i",
     "t": "t",
     "spaces": "020%207946",
-    "pipe and comma": "a|b,c",
+    "comma and parentheses": "a,b(c)&d=e",
     "500 digits": "9" * 500,
 }
 
@@ -69,6 +69,15 @@ def test_what_is_no_number_goes_nowhere_and_is_booked(stage: Stage, number: str)
     with stage.behind():
         stage.call(number, Call(expect=404), caller=caller)
     stage.cdr(caller=caller).shows(disposition="unallocated", refusal="not_a_number", called="", did=None, routed_by="dialplan")
+
+
+@pytest.mark.parametrize("number", ["${EXTEN}", "a|b", "a b", "a\\b", "<a>", "a^b", '"a"'])
+def test_what_is_no_sip_at_all_is_dropped(stage: Stage, number: str) -> None:
+    caller, did = stage.numbers.caller(), stage.did([stage.numbers.mobile()])
+    assert stage.begin(number, Call(answer_timeout_ms=300), caller=caller).wait(10).failed == 1
+    with stage.behind(first=Answers()):
+        stage.call(did, caller=caller)
+    stage.cdr(caller=caller).shows(did=did, disposition="answered")
 
 
 def test_a_number_in_stock_is_not_routed(stage: Stage) -> None:
