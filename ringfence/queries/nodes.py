@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TypedDict, Unpack
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from ringfence.clock import Clock
-from ringfence.models import Node
+from ringfence.models import Call, Node, PlanState
 from ringfence.provisioning import not_found
+from ringfence.values import RoutedBy
 
 
 class NodeValues(TypedDict, total=False):
@@ -57,3 +58,16 @@ def get_node(session: Session, name: str) -> Node:
 def list_nodes(session: Session) -> list[Node]:
     """Return the nodes, by name."""
     return list(session.scalars(select(Node).order_by(Node.name)))
+
+
+def plan_state(session: Session) -> tuple[int, datetime | None]:
+    """Return the newest version of the plan and when it was made; 0 and None in a store that never had one."""
+    row = session.execute(select(PlanState.version, PlanState.changed_at).where(PlanState.id == 1)).one_or_none()
+    return (row.version, row.changed_at) if row else (0, None)
+
+
+def count_routed_by(session: Session, node: str, since: datetime) -> dict[RoutedBy, int]:
+    """Return how many of a node's calls that began since then each part of the system routed."""
+    rows = select(Call.routed_by, func.count()).where(Call.node == node, Call.started_at >= since).group_by(Call.routed_by)
+    found = {row[0]: row[1] for row in session.execute(rows)}
+    return {by: found.get(by, 0) for by in RoutedBy}

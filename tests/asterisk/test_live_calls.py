@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ari_app.private.node import wait_until
@@ -69,3 +71,20 @@ def test_explain_tells_the_headers_that_the_trunk_gets(stage: Stage, *, withheld
     assert got.get("P-Asserted-Identity") == leg["p_asserted_identity"]
     assert got.get("Privacy") == leg["privacy"]
     assert got.get("Diversion") == leg["diversion"]
+
+
+def test_the_status_of_a_node_that_is_well(stage: Stage) -> None:
+    with stage.behind(first=Answers()):
+        did = stage.did([stage.numbers.mobile()])
+        stage.call(did, Call(hold_ms=100))
+        stage.cdr(did=did)
+    done = stage.node.cli("node", "status", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["down"]) == (0, [])
+    assert {part["name"]: part["condition"] for part in found["parts"]} == dict.fromkeys(
+        ("asterisk", "ari application", "manager", "ari app", "route server", "booker", "astdb keeper", "store", "plan"), "up"
+    )
+    assert found["plan"]["app_version"] == found["plan"]["store_version"]
+    assert found["routed_last_hour"]["ari"] >= 1
+    assert found["ledger"]["bytes_behind"] == 0
+    assert [(node["name"], node["silent"]) for node in found["nodes"]] == [(stage.node.settings.node, False)]

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+
+import cli
+from ari_app import health, status
+from ari_app.cdr.tail import file_identity
+from ari_app.private.ports import free_ports
+from ari_app.status import Condition, Stored
+from ringfence import migrate
+from ringfence.clock import FixedClock, SystemClock
+from ringfence.commands.installation import Installation
+from ringfence.errors import Unavailable
+from ringfence.queries import ledger, nodes
+from ringfence.queries.ledger import Position, SetAside
+from ringfence.settings import Ami, Ari, Health, Settings
+from ringfence.values import RoutedBy
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ZERO = dict.fromkeys(RoutedBy, 0)
+NOTHING = Stored(plan_version=7, plan_changed_at=NOW - timedelta(minutes=1), nodes=(), positions={}, set_aside_today=0, last_hour=ZERO, last_day=ZERO)
+
+
+def settings(home: Path, **changes: object) -> Settings:
+    closed = free_ports(6)
+    values: dict[str, object] = {
+        "home": str(home),
+        "ari": Ari(port=closed[0]),
+        "ami": Ami(port=closed[1]),
+        "health": Health(ari=closed[2], agi=closed[3], ledger=closed[4], ami=closed[5]),
+    }
+    return Settings(**(values | changes))  # type: ignore[arg-type]
+
+
+def conditions(found: status.Status) -> dict[str, Condition]:
+    return {part.name: part.condition for part in found.parts}
+
+
+@contextmanager
+def manager(banner: bytes) -> Iterator[int]:
+    class Greets(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(banner)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Greets) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_everything_away_is_told_part_by_part(tmp_path: Path) -> None:
+    def away() -> Stored:
+        raise Unavailable("the store does not answer: OperationalError")
+
+    found = status.look(settings(tmp_path), NOW, away)
+    assert set(found.down) == {"asterisk", "ari application", "manager", "ari app", "route server", "booker", "astdb keeper", "store"}
+    assert conditions(found)["plan"] is Condition.UNKNOWN
+    assert (found.ledger.bytes_behind, found.routed_last_hour, found.nodes) == (None, None, None)
+
+
+def test_a_driver_that_breaks_is_a_store_that_is_away(tmp_path: Path) -> None:
+    found = status.look(settings(tmp_path), NOW, lambda: 1 / 0)  # type: ignore[arg-type,return-value]
+    assert next(part.detail for part in found.parts if part.name == "store") == "the store does not answer: ZeroDivisionError"
+
+
+def test_daemons_tell_by_their_health_pages(tmp_path: Path) -> None:
+    registry = CollectorRegistry()
+    Gauge("ringfence_plan_version", "…", registry=registry).set(7)
+    Gauge("ringfence_plan_age_seconds", "…", registry=registry).set(0.25)
+    Gauge("other", "…", ["label"], registry=registry).labels("x").set(1)
+    ports = free_ports(2)
+    ready = health.serve("127.0.0.1", ports[0], registry, {}, {"plan": lambda: ""})
+    failing = health.serve("127.0.0.1", ports[1], CollectorRegistry(), {}, {"plan": lambda: "", "store": lambda: "the store is away"})
+    try:
+        found = status.look(settings(tmp_path, health=Health(ari=ports[0], agi=0, ledger=ports[1], ami=0)), NOW, lambda: NOTHING)
+    finally:
+        ready.close()
+        failing.close()
+    seen = {part.name: (part.condition, part.detail) for part in found.parts}
+    assert seen["ari app"] == (Condition.UP, "ready (plan)")
+    assert seen["booker"] == (Condition.DOWN, "store: the store is away")
+    assert seen["route server"][0] is Condition.UNKNOWN
+    assert seen["plan"] == (Condition.UP, "the app routes by version 7")
+    assert (found.plan.app_version, found.plan.app_age_seconds, found.plan.agi_version) == (7, 0.25, None)
+
+
+@pytest.mark.parametrize(("changed", "condition"), [(timedelta(seconds=1), Condition.UP), (timedelta(seconds=10), Condition.DOWN)])
+def test_an_app_that_does_not_follow_the_plan_is_a_fault_after_a_moment(tmp_path: Path, changed: timedelta, condition: Condition) -> None:
+    registry = CollectorRegistry()
+    Gauge("ringfence_plan_version", "…", registry=registry).set(6)
+    (port,) = free_ports(1)
+    server = health.serve("127.0.0.1", port, registry, {}, {})
+    try:
+        store = Stored(**{field: getattr(NOTHING, field) for field in NOTHING.__struct_fields__} | {"plan_changed_at": NOW - changed})
+        found = status.look(settings(tmp_path, health=Health(ari=port, agi=0, ledger=0, ami=0)), NOW, lambda: store)
+    finally:
+        server.close()
+    assert conditions(found)["plan"] is condition
+
+
+@pytest.mark.parametrize(
+    ("banner", "condition"), [(b"Asterisk Call Manager/11.0.0\r\n", Condition.UP), (b"220 mail\r\n", Condition.DOWN), (b"", Condition.DOWN)]
+)
+def test_the_manager_is_known_by_its_greeting(tmp_path: Path, banner: bytes, condition: Condition) -> None:
+    with manager(banner) as port:
+        found = status.look(settings(tmp_path, ami=Ami(port=port)), NOW, lambda: NOTHING)
+    assert conditions(found)["manager"] is condition
+
+
+def test_what_is_not_booked_is_counted_over_all_ledger_files(tmp_path: Path) -> None:
+    own = settings(tmp_path)
+    own.ledger_path.parent.mkdir(parents=True)
+    line = b'{"linkedid":"node1-1795302588.1"}\n'
+    rotated, live = line * 3, line.replace(b".1", b".2") * 2
+    own.ledger_path.with_name("ledger.json.1").write_bytes(rotated)
+    own.ledger_path.with_name("ledger.json.2").write_bytes(rotated)  # a copy
+    own.ledger_path.write_bytes(live)
+    file_id = file_identity(rotated)
+    assert file_id is not None
+    store = Stored(**{field: getattr(NOTHING, field) for field in NOTHING.__struct_fields__} | {"positions": {file_id: len(line)}})
+    found = status.look(own, NOW, lambda: store)
+    assert (found.ledger.files, found.ledger.bytes_behind) == (2, 2 * len(line) + len(live))
+
+
+def test_the_store_tells_of_nodes_shares_and_lines_set_aside(tmp_path: Path) -> None:
+    installation = made(tmp_path)
+    with installation.changing() as session:
+        nodes.app_seen(session, FixedClock(NOW), "node1", plan_version=4)
+        nodes.report_node(session, "node1", booker_seen_at=NOW, astdb_version=3)
+        nodes.app_seen(session, FixedClock(NOW - timedelta(minutes=1)), "node2", plan_version=2)
+        ledger.insert_set_aside(session, "node1", [SetAside("f", 0, 9, "torn"), SetAside("f", 9, 9, "torn")], NOW - timedelta(hours=2))
+        ledger.upsert_positions(session, "node1", [Position("f", "ledger", "ledger.json", 18, 2)], NOW)
+    with installation.reading() as session:
+        found = status.stored(session, "node1", NOW)
+    assert [(node.name, node.silent, node.plan_version, node.astdb_version) for node in found.nodes] == [("node1", False, 4, 3), ("node2", True, 2, None)]
+    assert (found.positions, found.set_aside_today, found.last_hour) == ({"f": 18}, 2, ZERO)
+    installation.engine.dispose()
+
+
+def test_the_plans_time_moves_only_with_its_version(tmp_path: Path) -> None:
+    installation = made(tmp_path)
+    for minute, version in enumerate((4, 4, 5)):
+        with installation.changing() as session:
+            nodes.app_seen(session, FixedClock(NOW + timedelta(minutes=minute)), "node1", plan_version=version)
+        with installation.reading() as session:
+            node = nodes.get_node(session, "node1")
+            assert (node.app_seen_at, node.plan_version) == (NOW + timedelta(minutes=minute), version)
+            assert node.plan_at == (NOW if version == 4 else NOW + timedelta(minutes=2))
+    installation.engine.dispose()
+
+
+def made(home: Path) -> Installation:
+    installation = Installation(None)
+    installation.clock = SystemClock()
+    installation.__dict__["settings"] = settings(home)
+    migrate.upgrade(installation.engine)
+    return installation
+
+
+def test_the_command_prints_all_of_it_and_ends_with_69_when_something_is_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    installation = made(tmp_path)
+    capsys.readouterr()
+    assert cli.run(["node", "status", "--json"], installation=installation) == 69
+    shown = capsys.readouterr()
+    found = json.loads(shown.out)
+    assert set(found) == {"node", "at", "parts", "plan", "ledger", "routed_last_hour", "routed_last_day", "nodes", "down"}
+    assert found["down"]
+    assert "is not well" in shown.err
+    assert cli.run(["node", "status"], installation=installation) == 69
+    assert "ledger not booked yet" in capsys.readouterr().out
+    installation.engine.dispose()
