@@ -24,6 +24,7 @@ _KINDS = {"m": TargetKind.MOBILE, "l": TargetKind.LANDLINE, "e": TargetKind.ENDP
 _KIND_CODES = {value: key for key, value in _KINDS.items()}
 _ROUTED_BY = {value.value: value for value in RoutedBy}
 _NUMBER = re.compile(r"\+?[0-9]{0,40}\Z")
+_CLAIMED = re.compile(r"[0-9+]{0,100}\Z")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
 _REASON = re.compile(r"[a-z0-9_]{0,40}\Z")
 _CHANNEL = re.compile(r"([a-z0-9][a-z0-9-]{0,39})-([0-9a-f]{8})\Z")
@@ -100,16 +101,16 @@ def parse_facts(text: str) -> CallFacts:
     direction, called, caller, presentation, origin, diversions, diverted_from = parts
     if direction not in _DIRECTIONS or not _REASON.match(presentation) or not (origin == "" or _NAME.match(origin)):
         raise Invalid("a call's facts name an unknown direction, presentation or origin")
-    if not (_NUMBER.match(called) and _NUMBER.match(caller) and _NUMBER.match(diverted_from)):
+    if not (_NUMBER.match(called) and _CLAIMED.match(caller) and _CLAIMED.match(diverted_from)):
         raise Invalid("a call's facts hold a number with other characters than digits and '+'")
     return CallFacts(
         direction=_DIRECTIONS[direction],
         called=called,
-        caller=caller,
+        caller=_claimed(caller),
         presentation=presentation,
         origin=origin,
         diversions=_count(diversions),
-        diverted_from=diverted_from,
+        diverted_from=_claimed(diverted_from),
     )
 
 
@@ -193,6 +194,11 @@ def match_channels(legs: tuple[Leg, ...], channels: list[str]) -> dict[str, int]
         if indexes:
             found[channel] = indexes.pop(0)
     return found
+
+
+def _claimed(text: str) -> str:
+    """Return a number that somebody outside wrote, or nothing when it can be none: that must cost neither the call nor its record."""
+    return text if _NUMBER.match(text) else ""
 
 
 def _leg(text: str) -> Leg:
