@@ -26,6 +26,7 @@ _LOOK_EVERY = 0.1  # seconds
 _FIRST_WAIT = 0.1  # seconds before a restart; doubles up to _LAST_WAIT while the process keeps ending
 _LAST_WAIT = 2.0
 _STEADY = 5.0  # a process that ran this long starts again without waiting
+_START_WITHIN = 30.0  # to the first heartbeat
 _STOP_WITHIN = 10.0
 _FINAL_EXITS = frozenset({2, 5, 78})  # usage, conflict, bad configuration: starting again would not help
 
@@ -146,6 +147,7 @@ class _Keeper:
 
     async def _run_once(self, receiver: socket.socket) -> int:
         self.service.before()
+        self._hear(receiver)  # what the one before has left must not count for this one
         limit = self.service.watchdog
         environment = {**self._environment, "NOTIFY_SOCKET": str(self._notify)}
         if limit:
@@ -157,12 +159,13 @@ class _Keeper:
         if not self.service.notifies:
             self._ready.set()
         self._pid_file.write_text(f"{self._process.pid}\n", encoding="ascii")
-        self._heard = 0.0
+        self._heard, began = 0.0, self._clock.monotonic()
         exited = asyncio.create_task(self._process.wait())
         try:
             while not exited.done():
                 self._hear(receiver)
-                if limit and self._heard and self._clock.monotonic() - self._heard > limit:
+                silent = self._clock.monotonic() - (self._heard or began)
+                if limit and silent > (limit if self._heard else _START_WITHIN):
                     log.warning("service_killed", service=self.service.name, why="no heartbeat")
                     self._process.kill()
                 await asyncio.wait([exited], timeout=_LOOK_EVERY)
