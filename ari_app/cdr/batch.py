@@ -31,6 +31,7 @@ class Batch(msgspec.Struct):
     orphans: list[Waiting] = msgspec.field(default_factory=list)  # calls whose end never came
     positions: list[Position] = msgspec.field(default_factory=list)
     lines: int = 0
+    read: bool = False  # was there anything new? A torn last line is not
 
     def __bool__(self) -> bool:
         return bool(self.calls or self.set_aside or self.orphans or self.positions)
@@ -66,6 +67,7 @@ class Reader:
         """
         batch = Batch()
         for chunk in self._tail.read(now):
+            batch.read = True
             if chunk.broken:
                 self._lines[chunk.file_id] = self._lines.get(chunk.file_id, 0) + 1
                 batch.set_aside.append(SetAside(chunk.file_id, chunk.offset, len(chunk.data), chunk.broken))

@@ -1,6 +1,6 @@
 """Books the ledger: read, assemble, one transaction, again. Exactly once, whatever dies, because rows and offset move together.
 
-Store away, or its disk full: the batch in hand is tried again and again, and the ledger waits on the disk. A line that cannot be booked is set
+Store away, or its disk full: it is asked again and again how far it came, and the ledger waits on the disk. A line that cannot be booked is set
 aside and counted; it never stops the rest.
 """
 
@@ -34,6 +34,10 @@ _SLICE = 0.5
 log = structlog.get_logger()
 
 
+class _StoreWentBackError(Exception):
+    """The store has not the transactions that it confirmed to us."""
+
+
 def _nothing() -> None:
     return
 
@@ -61,6 +65,7 @@ class Booker:
         self._alive = alive
         self._reader: Reader | None = None
         self._batch = Batch()
+        self._batches = 0  # transactions that the store has confirmed
         self._handled_start = 0  # microseconds: calls decided before are settled
         self._seen_at = float("-inf")
         self._caught_up = clock.monotonic()
@@ -86,28 +91,42 @@ class Booker:
         """Do one round; return the seconds to wait until the next.
 
         Raises:
-            DBAPIError: the store is away; the next call goes on with the same batch.
+            DBAPIError: the store is away. Nothing read since is taken for booked: the next call asks the store how far it came, because one that
+                comes back from a crash or a replica may have lost what it had confirmed.
             OSError: the ledger cannot be read.
         """
-        reader = self._reader or self._open()
+        try:
+            return self._round(self._reader or self._open())
+        except DBAPIError:
+            self._reader, self._batch = None, Batch()
+            raise
+        except _StoreWentBackError:
+            log.warning("store_went_back")
+            self._reader, self._batch = None, Batch()
+            return 0.0
+
+    def _round(self, reader: Reader) -> float:
         if not self._batch:
             self._batch = reader.read(self._clock.now().timestamp(), self._clock.monotonic())
             self.stats.lines += self._batch.lines
-        busy = bool(self._batch)
+        busy, new = bool(self._batch), self._batch.read
         if busy or self._clock.monotonic() - self._seen_at >= _SEEN_EVERY:
             self._commit(reader)
-        self._measure(reader)
-        if reader.lag:
+        behind = new and reader.lag > 0
+        self._measure(reader, behind=behind)
+        if behind:
             return 0.0
-        if not busy:
-            self._book_departed(reader)
-        return COMMIT_EVERY if busy else IDLE_POLL
+        if new or busy:
+            return COMMIT_EVERY
+        self._book_departed(reader)
+        return IDLE_POLL
 
     def _open(self) -> Reader:
         with self._sessions() as session:
             stored = ledger.list_positions(session, self._node)
-        if FILE_ID in stored:
-            self._handled_start = stored.pop(FILE_ID).offset
+        batches, start = stored.pop(ledger.BATCHES, None), stored.pop(FILE_ID, None)
+        self._batches = batches.lines if batches else 0
+        self._handled_start = start.offset if start else 0
         tail = Tail(self._ledger_path, {file_id: at.offset for file_id, at in stored.items()})
         self._reader = Reader(tail, self._node, stored)
         return self._reader
@@ -119,6 +138,7 @@ class Booker:
         except (DataError, IntegrityError) as error:
             log.warning("batch_refused", error=type(error.orig).__name__, calls=len(batch.calls))
             new, set_aside = self._book(batch, self._insert_one_by_one)
+        self._batches += 1
         reader.settle(batch.positions)
         self._batch = Batch()
         self._seen_at = self._clock.monotonic()
@@ -133,7 +153,7 @@ class Booker:
     def _book(self, batch: Batch, insert: Callable[[Session, list[Complete]], tuple[int, list[SetAside]]]) -> tuple[int, list[SetAside]]:
         now = self._clock.now()
         with self._sessions.begin() as session:
-            ledger.begin_booking(session, self._node)
+            self._begin(session)
             new, refused = insert(session, batch.calls)
             set_aside = [*batch.set_aside, *refused, *self._orphans(session, batch)]
             ledger.insert_set_aside(session, self._node, set_aside, now)
@@ -141,6 +161,11 @@ class Booker:
             if self._clock.monotonic() - self._seen_at >= _SEEN_EVERY:
                 ledger.upsert_booker_seen(session, self._node, now)
         return new, set_aside
+
+    def _begin(self, session: Session) -> None:
+        ledger.begin_booking(session, self._node)
+        if not ledger.count_batch(session, self._node, self._batches, self._clock.now()):
+            raise _StoreWentBackError
 
     @staticmethod
     def _insert_all(session: Session, calls: list[Complete]) -> tuple[int, list[SetAside]]:
@@ -175,11 +200,12 @@ class Booker:
         """Book the calls that went down with an earlier Asterisk; only when the ledger is booked to its end."""
         for start in unhandled_starts(self._journal_dir, self._handled_start):
             with self._sessions() as session:
-                bookings = find_departed(session, self._journal_dir, start, reader.assembler, self._node)
+                bookings = find_departed(session, self._journal_dir, self._ledger_path, start, reader.assembler, self._node)
             with self._sessions.begin() as session:
-                ledger.begin_booking(session, self._node)
+                self._begin(session)
                 lost = ledger.insert_bookings(session, bookings)
                 ledger.upsert_positions(session, self._node, [start.position], self._clock.now())
+            self._batches += 1
             for booking in bookings:
                 reader.assembler.forget(booking.call.call_id)
             self._handled_start = start.position.offset
@@ -187,9 +213,9 @@ class Booker:
             if lost:
                 log.warning("calls_lost", count=lost)
 
-    def _measure(self, reader: Reader) -> None:
+    def _measure(self, reader: Reader, *, behind: bool) -> None:
         now, stats = self._clock.monotonic(), self.stats
-        if not reader.lag:
+        if not behind:
             self._caught_up = now
         stats.lag_bytes, stats.lag_seconds = reader.lag, now - self._caught_up
         stats.late += reader.assembler.take_late()

@@ -7,17 +7,23 @@ from itertools import islice
 from pathlib import Path
 
 import msgspec
+import structlog
 from sqlalchemy.orm import Session
 
 from ari_app.cdr.assemble import Assembler
 from ari_app.cdr.journal import ASTERISK_FILE, Decided, read_asterisk_starts, read_decided
 from ari_app.cdr.lost import build_lost
+from ari_app.cdr.tail import ledger_files, read_lines
 from ringfence.clock import from_epoch
 from ringfence.errors import Invalid
 from ringfence.queries.ledger import Booking, Position, find_known_calls
 
 FILE_ID = "asterisk"  # the key under which the store notes the last start that was handled, in microseconds
 _IN_CHUNK = 5000
+_ID_AT = len(b'{"linkedid":"')
+_NO_END = b'"rf_end":""}'
+
+log = structlog.get_logger()
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -46,10 +52,11 @@ def unhandled_starts(folder: Path, handled: int) -> list[Start]:
     return found
 
 
-def find_departed(session: Session, folder: Path, start: Start, assembler: Assembler, node: str) -> list[Booking]:
-    """Return the CDRs of the calls that were decided before `start` and that the store does not have.
+def find_departed(session: Session, folder: Path, ledger_path: Path, start: Start, assembler: Assembler, node: str) -> list[Booking]:
+    """Return the CDRs of the calls that were decided before `start`, have no end in the ledger, and are not in the store.
 
-    Call it only when the ledger has been booked to its end. What the ledger has of such a call without its end is taken from the assembler.
+    Call it only when the ledger has been booked to its end. What the ledger has of such a call without its end is taken from the assembler. A call with
+    its end in the ledger is never lost: if the store has it not, it was deleted there, and must not come back.
     """
     missing: dict[str, list[Decided]] = {}
     decisions = _before(folder, start)
@@ -57,6 +64,11 @@ def find_departed(session: Session, folder: Path, start: Start, assembler: Assem
         ids = list({decided.id for decided in chunk})
         known = find_known_calls(session, ids, (from_epoch(decided.at) for decided in (chunk[0], chunk[-1])))
         missing.update((call_id, []) for call_id in ids if call_id not in known)
+    for path in ledger_files(ledger_path) if missing else ():
+        for line, _ in read_lines(path):
+            call_id = line[_ID_AT : line.find(b'"', _ID_AT)].decode("ascii", "replace")
+            if call_id in missing and not line.endswith(_NO_END):
+                del missing[call_id]
     if missing:
         for decided in _before(folder, start):
             if decided.id in missing:
@@ -72,5 +84,6 @@ def _lost(call_id: str, attempts: list[Decided], start: Start, assembler: Assemb
     waiting = assembler.get(call_id)
     try:
         return build_lost(sorted(attempts, key=lambda decided: (decided.n, decided.at)), waiting.records if waiting else [], start.seen, node)
-    except Invalid:
+    except Invalid as error:
+        log.error("lost_call_not_booked", linkedid=call_id, reason=error.message)  # noqa: TRY400  the trace says nothing more
         return None

@@ -6,7 +6,7 @@ present Asterisk's app and has not ended is open. The day of a call is that of i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import msgspec
 from ari_app.cdr.assemble import Place
 from ari_app.cdr.journal import read_asterisk_starts, read_decided
 from ari_app.cdr.line import call_epoch, parse_line
-from ari_app.cdr.tail import ledger_files
+from ari_app.cdr.tail import ledger_files, read_lines
 from dialplan.call import parse_routed
 from ringfence.clock import from_epoch
 from ringfence.errors import Invalid
@@ -98,12 +98,12 @@ def reconcile(*, node: str, since: float, now: float, journal_dir: Path, ledger_
 def _mark_ledger(ids: Ids, node: str, ledger_path: Path, settled: float) -> list[Place]:
     unreadable: list[Place] = []
     for path in ledger_files(ledger_path):
-        for line, place in _lines(path):
+        for number, (line, offset) in enumerate(read_lines(path)):
             try:
                 record = parse_line(line, node)
                 routed = parse_routed(record.rf_end.split("|")[1]) if record.rf_end else None
             except (Invalid, IndexError):
-                unreadable.append(place)
+                unreadable.append(Place(path.name, offset, len(line), number))
                 continue
             mark = _JUST_NOW if record.end > settled else 0
             if routed is None:
@@ -111,15 +111,6 @@ def _mark_ledger(ids: Ids, node: str, ledger_path: Path, settled: float) -> list
             else:
                 ids.mark(record.linkedid, mark | _ENDED | (_UNJOURNALLED if routed.by in {RoutedBy.ASTDB, RoutedBy.DIALPLAN} else 0))
     return unreadable
-
-
-def _lines(path: Path) -> Iterator[tuple[bytes, Place]]:
-    offset = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file):
-            if line.endswith(b"\n") and len(line) > 1:  # a torn last line waits
-                yield line[:-1], Place(path.name, offset, len(line) - 1, number)
-            offset += len(line)
 
 
 def _compare(ids: Ids, node: str, alive: set[str], unreadable: list[Place]) -> Reconciliation:

@@ -110,6 +110,16 @@ def ledger_files(path: Path) -> list[Path]:
     return [*files, path] if path.is_file() else files
 
 
+def read_lines(path: Path) -> Iterator[tuple[bytes, int]]:
+    """Yield the whole lines of a file without their ends, and where each begins; empty ones and a torn last one are left out."""
+    offset = 0
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n") and len(line) > 1:
+                yield line[:-1], offset
+            offset += len(line)
+
+
 def _rotated(path: Path) -> list[tuple[str, os.stat_result]]:
     found: list[tuple[int, str, os.stat_result]] = []
     prefix = path.name + "."

@@ -80,7 +80,8 @@ def count_by_day(session: Session, since: datetime, until: datetime) -> list[tup
 def stream_ids(session: Session, node: str, since: datetime, until: datetime) -> Iterator[tuple[str, Disposition]]:
     """Yield id and disposition of a node's calls that began in a period."""
     query = select(Call.call_id, Call.disposition).where(Call.node == node, Call.started_at >= since, Call.started_at < until)
-    yield from session.execute(query, execution_options={"yield_per": _AT_ONCE}).tuples()
+    for call_id, disposition in session.execute(query, execution_options={"yield_per": _AT_ONCE}):  # noqa: UP028  a Row is no tuple to mypy
+        yield call_id, disposition
 
 
 def _conditions(which: CallFilter, *, reveal: bool) -> list[ColumnElement[bool]]:

@@ -12,17 +12,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, select
+from sqlalchemy import Table, select, update
 from sqlalchemy.orm import Session
 
 from ringfence.models import Call, LedgerOffset, Leg, SetAsideLine
 from ringfence.models.base import UtcDateTime
 from ringfence.values import Direction, Disposition, ForwardingStatus, HungUpBy, RoutedBy, TargetKind
 
+BATCHES = "batches"  # the key under which a node's transactions are counted
 LONGEST_CALL = timedelta(days=31)  # bounds where a call's row can be, for partitions by month
 _BEFORE = LONGEST_CALL + timedelta(days=1)
 # A look-up by key for each row. The planner does not know yet what a new month's table holds, and would read it whole.
 _ONE_BY_ONE = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+_TURN = 0x4C454447  # 'LEDG': the advisory locks of booking, one for each node
 _IN_CHUNK = 500  # parameters of one IN list
 _builtins = msgspec.to_builtins
 
@@ -112,7 +114,22 @@ def begin_booking(session: Session, node: str) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         return
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '30s'; {_ONE_BY_ONE}")
-    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({zlib.crc32(node.encode())}, 0)")
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_TURN << 32 | zlib.crc32(node.encode())})")
+
+
+def count_batch(session: Session, node: str, batches: int, now: datetime) -> bool:
+    """Count one more transaction of a node's booker; False when the store has not exactly `batches` of them.
+
+    A store that came back from a crash or a replica may have lost transactions it had confirmed; then the ledger must be read again from the offset it has.
+    """
+    key, counter = (LedgerOffset.node == node, LedgerOffset.file_id == BATCHES), LedgerOffset.lines
+    if batches:
+        done = session.execute(update(LedgerOffset).where(*key, counter == batches).values(lines=batches + 1, updated_at=now))
+        return bool(done.rowcount)  # type: ignore[attr-defined]
+    if session.scalar(select(counter).where(*key)) is not None:
+        return False
+    upsert_positions(session, node, [Position(BATCHES, "count", "", 0, 1)], now)
+    return True
 
 
 def find_known_calls(session: Session, call_ids: Sequence[str], started: Iterable[datetime]) -> set[str]:
