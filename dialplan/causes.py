@@ -52,7 +52,8 @@ def verdict(result: LegResult, overrides: Mapping[str, str]) -> Verdict:
     if result.sip_status in RANG_SIP or (result.sip_status is None and result.dialstatus == "NOANSWER"):
         return Verdict.FINAL if result.rang else Verdict.TRANSIENT
     if result.sip_status is not None:
-        return Verdict.FINAL if result.sip_status in FINAL_SIP else Verdict.TRANSIENT
+        redirected = 300 <= result.sip_status < 400  # a callee may not choose where our calls go; it was reached all the same
+        return Verdict.FINAL if redirected or result.sip_status in FINAL_SIP else Verdict.TRANSIENT
     if result.dialstatus == "BUSY":
         return Verdict.FINAL
     if result.dialstatus in {"CHANUNAVAIL", "CONGESTION"}:
@@ -66,7 +67,7 @@ def cause_for_caller(result: LegResult) -> int:
     A dead forwarding target is told as 480, not 404: the number that was called does exist.
     """
     if result.sip_status is not None:
-        return _CAUSE_OF_SIP.get(result.sip_status, CONGESTION)
+        return UNREACHABLE if result.sip_status < 400 else _CAUSE_OF_SIP.get(result.sip_status, CONGESTION)
     return _CAUSE_OF_STATUS.get(result.dialstatus, UNREACHABLE)
 
 

@@ -32,6 +32,7 @@ def serve(installation: Installation, daemon: str) -> None:
     """
     settings = installation.settings
     logs.configure(settings.log_level)
+    logs.catch_uncaught()
     import_module(DAEMONS[daemon]).run(settings)
 
 
@@ -47,5 +48,6 @@ def up(click_ctx: click.Context, installation: Installation) -> None:
 
     settings = installation.settings
     logs.configure(settings.log_level)
+    logs.catch_uncaught()
     with installation.reading() as session:
         run(settings, session, find_file(click_ctx.find_root().params.get("config_file"), os.environ))

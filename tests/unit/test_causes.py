@@ -103,3 +103,9 @@ def test_accepted_overrides_never_raise_later(overrides: dict[str, str], status:
     except Invalid:
         return
     assert verdict(result(status, cause=cause), overrides) in set(Verdict)
+
+
+def test_a_redirection_is_not_followed_and_not_tried_elsewhere() -> None:
+    redirected = LegResult(leg=Leg(TargetKind.MOBILE, "+447700900123", "first"), dialstatus="CHANUNAVAIL", rang=False, sip_status=302, cause=23)
+    assert verdict(redirected, {}) is Verdict.FINAL
+    assert cause_for_caller(redirected) == 20
