@@ -7,11 +7,10 @@ and calls may interleave; a call is complete when the record with its end has co
 from __future__ import annotations
 
 from collections import deque
-from datetime import datetime
 from typing import NamedTuple
 
 from ari_app.cdr.line import LedgerRecord, call_epoch
-from ringfence.clock import from_epoch
+from ringfence.queries.ledger import Micros
 
 
 class Place(NamedTuple):
@@ -32,9 +31,9 @@ class Waiting(NamedTuple):
     since: float  # monotonic seconds
 
     @property
-    def booked_near(self) -> datetime:
+    def booked_near(self) -> Micros:
         """About when its row would begin, for a look-up in the store."""
-        return from_epoch(call_epoch(self.linkedid))
+        return call_epoch(self.linkedid) * 1_000_000
 
 
 class Assembler:

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from ari_app.cdr.assemble import Assembler
 from ari_app.cdr.journal import ASTERISK_FILE, Decided, read_asterisk_starts, read_decided
+from ari_app.cdr.line import to_micros
 from ari_app.cdr.lost import build_lost
 from ari_app.cdr.tail import ledger_files, read_lines
-from ringfence.clock import from_epoch
 from ringfence.errors import Invalid
 from ringfence.queries.ledger import Booking, Position, find_known_calls
 
@@ -62,7 +62,7 @@ def find_departed(session: Session, folder: Path, ledger_path: Path, start: Star
     decisions = _before(folder, start)
     while chunk := list(islice(decisions, _IN_CHUNK)):
         ids = list({decided.id for decided in chunk})
-        known = find_known_calls(session, ids, (from_epoch(decided.at) for decided in (chunk[0], chunk[-1])))
+        known = find_known_calls(session, ids, (to_micros(decided.at) for decided in (chunk[0], chunk[-1])))
         missing.update((call_id, []) for call_id in ids if call_id not in known)
     for path in ledger_files(ledger_path) if missing else ():
         for line, _ in read_lines(path):

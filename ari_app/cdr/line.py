@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from ringfence.errors import Invalid
-from ringfence.queries.ledger import LONGEST_CALL
+from ringfence.queries.ledger import LONGEST_CALL, Micros
 
 LONGEST_LINE = 16384  # bytes; RF_TRIED of a dozen attempts with four legs each is below 4000
 _FIELDS = 9
@@ -74,6 +74,11 @@ def parse_line(line: bytes, node: str) -> LedgerRecord:
     if not (earliest <= record.start <= latest and earliest <= record.end <= latest and (record.answer == 0.0 or earliest <= record.answer <= latest)):
         raise Invalid("its times do not fit its call")
     return record
+
+
+def to_micros(seconds: float) -> Micros:
+    """Return a ledger's time, exactly: a double holds it to an eighth of a microsecond."""
+    return int(seconds * 1e6 + 0.5)
 
 
 def call_epoch(linkedid: str) -> int:

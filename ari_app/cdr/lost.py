@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from ari_app.cdr.journal import Decided
-from ari_app.cdr.line import LedgerRecord
+from ari_app.cdr.line import LedgerRecord, to_micros
 from ari_app.cdr.record import billable_seconds
 from dialplan.call import parse_facts, parse_legs, parse_routed
 from dialplan.identity import signalled_number
-from ringfence.clock import from_epoch
 from ringfence.queries.ledger import LONGEST_CALL, Booking, CallRow, LegRow
 from ringfence.values import Disposition, ForwardingStatus, HungUpBy
+
+_LONGEST = LONGEST_CALL // timedelta(microseconds=1)
 
 
 def build_lost(attempts: Sequence[Decided], records: Sequence[LedgerRecord], seen: float, node: str) -> Booking:
@@ -28,11 +30,11 @@ def build_lost(attempts: Sequence[Decided], records: Sequence[LedgerRecord], see
     """
     first, last = attempts[0], attempts[-1]
     facts, routed, legs = parse_facts(last.facts), parse_routed(last.rf), parse_legs(last.legs)
-    started_at = from_epoch(min([first.at, *(record.start for record in records)]))
+    started_at = to_micros(min([first.at, *(record.start for record in records)]))
     estimate = max([seen, last.at, *(record.end for record in records)])
-    ended_at = min(max(started_at, from_epoch(estimate)), started_at + LONGEST_CALL)
+    ended_at = min(max(started_at, to_micros(estimate)), started_at + _LONGEST)
     answers = [record.answer for record in records if record.answer and record.dstchannel]
-    answered_at = from_epoch(min(answers)) if answers else None
+    answered_at = to_micros(min(answers)) if answers else None
     call = CallRow(
         call_id=first.id,
         started_at=started_at,
@@ -81,7 +83,7 @@ def _legs(call: CallRow, attempts: Sequence[Decided]) -> tuple[LegRow, ...]:
             kind=leg.kind,
             address=leg.address,
             trunk=leg.trunk or None,
-            dialled_at=from_epoch(decided.at),
+            dialled_at=to_micros(decided.at),
             answered_at=None,
             ended_at=None,
             disposition=Disposition.LOST,

@@ -9,18 +9,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 
 from ari_app.cdr.ending import Ending, Part, attempts_of, parse_ending
-from ari_app.cdr.line import LedgerRecord
+from ari_app.cdr.line import LedgerRecord, to_micros
 from ari_app.cdr.outcome import call_disposition, forwarding_status, leg_disposition
 from dialplan.identity import signalled_number
-from ringfence.clock import from_epoch
 from ringfence.errors import Invalid
-from ringfence.queries.ledger import Booking, CallRow, LegRow
+from ringfence.queries.ledger import Booking, CallRow, LegRow, Micros
 from ringfence.values import Disposition, HungUpBy
 
-_MICROSECOND = timedelta(microseconds=1)
+_MILLISECOND = 1000
 
 
 def build(records: Sequence[LedgerRecord], node: str) -> Booking:
@@ -34,10 +32,10 @@ def build(records: Sequence[LedgerRecord], node: str) -> Booking:
         raise Invalid("a call without its end")
     ending = parse_ending(last.rf_end)
     parts = attempts_of(ending, records)
-    started_at = from_epoch(min(record.start for record in records))
-    ended_at = max(started_at, from_epoch(max(record.end for record in records)))
+    started_at = to_micros(min(record.start for record in records))
+    ended_at = max(started_at, to_micros(max(record.end for record in records)))
     answered = next((part for part in parts if part.record and part.record.answer), None)
-    answered_at = from_epoch(answered.record.answer) if answered and answered.record else _answer_without_record(ending, ended_at)
+    answered_at = to_micros(answered.record.answer) if answered and answered.record else _answer_without_record(ending, ended_at)
     if answered is None and answered_at is not None and parts:
         answered = parts[-1]
     dialled_at = _last_dial(ending, parts, started_at)
@@ -56,7 +54,7 @@ def build(records: Sequence[LedgerRecord], node: str) -> Booking:
         inbound_trunk=ending.facts.origin or None,
         forwarded_to=final.leg.address if final else None,
         trunk=(final.leg.trunk or None) if final else None,
-        ringing_at=dialled_at + timedelta(milliseconds=ending.ringing_ms) if dialled_at and ending.ringing_ms is not None else None,
+        ringing_at=dialled_at + ending.ringing_ms * _MILLISECOND if dialled_at and ending.ringing_ms is not None else None,
         answered_at=answered_at,
         ended_at=ended_at,
         end_estimated=False,
@@ -73,30 +71,30 @@ def build(records: Sequence[LedgerRecord], node: str) -> Booking:
     return Booking(call, tuple(_leg_row(call, number, part, ending, answered=part is answered, dialled_at=dialled_at) for number, part in enumerate(parts, 1)))
 
 
-def billable_seconds(answered_at: datetime | None, ended_at: datetime) -> int:
+def billable_seconds(answered_at: Micros | None, ended_at: Micros) -> int:
     """Return the answered time in whole seconds, rounded up; 0 when it was not answered."""
     if answered_at is None or ended_at <= answered_at:
         return 0
-    return -(-((ended_at - answered_at) // _MICROSECOND) // 1_000_000)
+    return -((answered_at - ended_at) // 1_000_000)
 
 
-def _answer_without_record(ending: Ending, ended_at: datetime) -> datetime | None:
+def _answer_without_record(ending: Ending, ended_at: Micros) -> Micros | None:
     """Return when a call was answered whose answered record could not be read."""
     if ending.dialstatus != "ANSWER" or ending.answered_ms is None or not ending.legs:
         return None
-    return ended_at - timedelta(milliseconds=ending.answered_ms)
+    return ended_at - ending.answered_ms * _MILLISECOND
 
 
-def _last_dial(ending: Ending, parts: Sequence[Part], started_at: datetime) -> datetime | None:
+def _last_dial(ending: Ending, parts: Sequence[Part], started_at: Micros) -> Micros | None:
     """Return when the last `Dial()` began: its end less the time it took, and never before its first record."""
     dialled = [part for part in parts if part.record]
     if not dialled:
         return None
     records = [part.record for part in dialled if part.record and part.attempt == dialled[-1].attempt]
-    first = from_epoch(min(record.start for record in records))
+    first = to_micros(min(record.start for record in records))
     if ending.dialled_ms is None:
         return first
-    return max(started_at, first, from_epoch(max(record.end for record in records)) - timedelta(milliseconds=ending.dialled_ms))
+    return max(started_at, first, to_micros(max(record.end for record in records)) - ending.dialled_ms * _MILLISECOND)
 
 
 def _last_sip_status(parts: Sequence[Part]) -> int | None:
@@ -110,11 +108,11 @@ def _hung_up_by(ending: Ending) -> HungUpBy:
     return HungUpBy.CALLEE if source.startswith("PJSIP/") else HungUpBy.SYSTEM
 
 
-def _leg_row(call: CallRow, number: int, part: Part, ending: Ending, *, answered: bool, dialled_at: datetime | None) -> LegRow:
+def _leg_row(call: CallRow, number: int, part: Part, ending: Ending, *, answered: bool, dialled_at: Micros | None) -> LegRow:
     record, result = part.record, part.result
     in_hand = result is None
-    began = dialled_at if in_hand and dialled_at else (from_epoch(record.start) if record else None)
-    answered_at = (from_epoch(record.answer) if record and record.answer else call.answered_at) if answered else None
+    began = dialled_at if in_hand and dialled_at else (to_micros(record.start) if record else None)
+    answered_at = (to_micros(record.answer) if record and record.answer else call.answered_at) if answered else None
     return LegRow(
         call_id=call.call_id,
         started_at=call.started_at,
@@ -125,7 +123,7 @@ def _leg_row(call: CallRow, number: int, part: Part, ending: Ending, *, answered
         trunk=part.leg.trunk or None,
         dialled_at=began,
         answered_at=answered_at,
-        ended_at=max(from_epoch(record.end), began) if record and began else None,
+        ended_at=max(to_micros(record.end), began) if record and began else None,
         disposition=Disposition.ANSWERED if answered else leg_disposition(part, ending.dialstatus),
         hangup_cause=_leg_cause(part, ending, answered=answered),
         sip_status=result.sip_status if result else None,

@@ -20,7 +20,7 @@ import cli
 from ari_app.cdr.booker import Booker
 from ari_app.cdr.export import cell, write_csv, write_json_lines
 from ari_app.cdr.journal import JournalWriter, read_asterisk_starts, read_decided
-from ringfence.clock import FixedClock, SystemClock
+from ringfence.clock import FixedClock, SystemClock, from_epoch
 from ringfence.commands.installation import Installation
 from ringfence.errors import NotFound
 from ringfence.models import Account
@@ -38,7 +38,7 @@ START = 1_795_000_000
 def booking(number: int, **changes: Any) -> Booking:
     ending = f"{IN}|{BY}|m:{MOBILE}:trunk-b||16|ANSWER|711|704|2|{CALLER}|{CALLER}"
     made = book(line(6, "PJSIP/trunk-b-00000005", start=0.5, answer=0.6, end=1.2, disposition="ANSWERED", ending=ending))
-    started = made.call.started_at + timedelta(seconds=number)
+    started = made.call.started_at + number * 1_000_000
     call_id = f"n1-{1795304301 + number}.{number}"
     call = msgspec.structs.replace(made.call, call_id=call_id, linkedid=call_id, started_at=started, **changes)
     return Booking(call, tuple(msgspec.structs.replace(leg, call_id=call_id, started_at=started) for leg in made.legs))
@@ -67,7 +67,7 @@ def numbers(session: Session, **which: Any) -> list[int]:
 
 
 def test_filters(booked: Session) -> None:
-    began = booking(0).call.started_at
+    began = from_epoch(booking(0).call.started_at / 1e6)
     assert numbers(booked) == [0, 1, 2, 3, 86_400]
     assert numbers(booked, account_id=1) == [0, 1, 3, 86_400]
     assert numbers(booked, did="+442079460002") == [3]
