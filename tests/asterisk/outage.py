@@ -33,7 +33,7 @@ CARRIER, MOBILE = "127.0.0.2", "127.0.0.3"
 DIDS = tuple(f"+4420794601{number:02}" for number in range(10))
 CALLERS = tuple(f"+441174960{number:03}" for number in range(1000))  # many: one caller again and again would be taken for a loop
 TARGET = "+447700900123"
-ACCOUNT = "steady"
+LIMITED, PLAIN = "limited", "plain"  # accounts: every other number has a concurrency limit, and so is handed over in another way
 HOLD = Call(hold_ms=500)
 
 
@@ -46,7 +46,7 @@ class Traffic:
     def take(self, count: int) -> list[tuple[str, str]]:
         """Return the number and caller of the next calls."""
         begin = len(self.placed)
-        fresh = [(DIDS[index // len(CALLERS) % len(DIDS)], CALLERS[index % len(CALLERS)]) for index in range(begin, begin + count)]
+        fresh = [(DIDS[(index + index // len(CALLERS)) % len(DIDS)], CALLERS[index % len(CALLERS)]) for index in range(begin, begin + count)]
         self.placed += fresh
         return fresh
 
@@ -77,14 +77,18 @@ class Site:
         return self.node.settings
 
     def provision(self) -> None:
-        """Make the store, with one account, ten numbers forwarded to one mobile, and two trunks."""
+        """Make the store, with two accounts, ten numbers forwarded to one mobile, and two trunks."""
         cli = self.node.cli
         cli("db", "upgrade")
         cli("trunk", "add", "mobile", "--host", MOBILE, "--port", str(self.mobile_port), "--direction", "outbound")
         cli("trunk", "add", "carrier", "--host", CARRIER, "--match", CARRIER, "--direction", "inbound")
-        cli("account", "add", ACCOUNT, "--name", "Steady Ltd", "--concurrency", "1000")
+        cli("account", "add", LIMITED, "--name", "Limited Ltd", "--concurrency", "1000")
+        cli("account", "add", PLAIN, "--name", "Plain Ltd")
         numbers = self.home / "numbers.csv"
-        numbers.write_text("number,account,forward_to\n" + "".join(f"{did},{ACCOUNT},mobile:{TARGET}:25\n" for did in DIDS), encoding="utf-8")
+        numbers.write_text(
+            "number,account,forward_to\n" + "".join(f"{did},{(LIMITED, PLAIN)[index % 2]},mobile:{TARGET}:25\n" for index, did in enumerate(DIDS)),
+            encoding="utf-8",
+        )
         cli("number", "import", str(numbers), "--commit")
 
     def start(self) -> Self:
@@ -141,7 +145,7 @@ class Site:
         with contextlib.suppress(Exception):  # what is missing is shown below
             wait_until(lambda: len(self.calls()) >= len(self.traffic.placed), timeout, "the booking")
         calls = self.calls()
-        placed, booked = Counter(self.traffic.placed), Counter((call.called, call.caller) for call in calls)
+        placed, booked = Counter(self.traffic.placed), Counter((call.called, call.caller or "") for call in calls)
         assert placed - booked == Counter(), "missing"
         assert booked - placed == Counter(), "booked twice, or never placed"
         assert len({call.call_id for call in calls}) == len(calls)

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,12 +56,12 @@ def set_aside(site: Site) -> list[SetAside]:
 
 def test_the_booker_is_killed_at_random_moments(site: Site) -> None:
     load = site.place(240, 40)
-    chance = random.Random(7)
+    chance = random.Random(7)  # noqa: S311
     kills = 0
     while load.running():
         time.sleep(chance.uniform(0.05, 0.9))
         pid = site.kill("ledger")
-        wait_until(lambda pid=pid: site.succeeded("ledger", pid), 15, "the next booker")
+        wait_until(partial(site.succeeded, "ledger", pid), 15, "the next booker")
         kills += 1
     load.wait().check()
     assert kills >= 2

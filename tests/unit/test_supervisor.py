@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def run(folder: Path, services: list[Service], story: Callable[[Supervisor], Cor
 
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  what it waits for is another process's
             await asyncio.sleep(0.01)
 
 
@@ -53,6 +54,10 @@ def pid(folder: Path, name: str = "a") -> int:
         return int((folder / f"{name}.pid").read_text())
     except (OSError, ValueError):
         return 0
+
+
+def has_successor(folder: Path, first: int) -> bool:
+    return pid(folder) not in {0, first}
 
 
 def is_gone(number: int) -> bool:
@@ -71,7 +76,7 @@ def test_one_that_is_killed_is_started_again(tmp_path: Path) -> None:
         for count in (1, 2):
             first = pid(tmp_path)
             os.kill(first, signal.SIGKILL)
-            await until(lambda first=first: pid(tmp_path) not in {0, first})
+            await until(partial(has_successor, tmp_path, first))
             assert supervisor.restarts == {"a": count}
         assert not supervisor.failed.is_set()
 
