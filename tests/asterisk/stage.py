@@ -84,7 +84,7 @@ class Stage:
         options: settings of the node, as `PrivateNode` takes them.
     """
 
-    def __init__(self, root: Root, home: Path, **options: object) -> None:
+    def __init__(self, root: Root, home: Path, **options: Any) -> None:
         self.root = root
         self.work = home / "sipp"
         self.node = PrivateNode(root, home / "node", **options)
@@ -133,14 +133,21 @@ class Stage:
             lines = answer.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition(" ")[0].partition("{")[0] == name)
 
+    @property
+    def decides(self) -> bool:
+        """Whether the app is there and connected."""
+        try:
+            return self.metric("ringfence_ari_connected") == 1
+        except OSError:
+            return False
+
     # ---- provisioning while it is up
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[Session]:
-        """Give a session; when it is committed, wait until the app routes by it, which must be within a second."""
+        """Give a session that is committed at the end; the next call waits until the app routes by it."""
         with self._sessions.begin() as session:
             yield session
-        self.await_plan()
 
     def await_plan(self) -> None:
         """Wait until what was changed is in effect, which must be within a second."""
@@ -167,6 +174,7 @@ class Stage:
         """Call one of the store's changing functions, such as `queries.accounts.set_account`, and wait until it is in effect."""
         with self.changing() as session:
             function(session, self._clock, *arguments, **values)
+        self.await_plan()
 
     # ---- calls
 
@@ -193,9 +201,11 @@ class Stage:
         """Return a callee that keeps every message."""
         return SippServer(self.root, self.work, host=host, port=port, scenario=callee, trace=True)
 
-    def begin(self, number: str, scenario: Call | None = None, *, caller: str = "anonymous", host: str = CARRIER, **options: Any) -> SippCalls:
-        """Place calls and return while they run."""
-        return SippCalls(self.root, self.work, host=host, to=self.address, numbers=[number], scenario=scenario or Call(), caller=caller, trace=True, **options)
+    def begin(self, number: str | Sequence[str], scenario: Call | None = None, *, caller: str = "anonymous", host: str = CARRIER, **options: Any) -> SippCalls:
+        """Place calls, by what was provisioned, and return while they run."""
+        self.await_plan()
+        numbers = [number] if isinstance(number, str) else number
+        return SippCalls(self.root, self.work, host=host, to=self.address, numbers=numbers, scenario=scenario or Call(), caller=caller, trace=True, **options)
 
     def call(self, number: str, scenario: Call | None = None, *, caller: str = "anonymous", host: str = CARRIER) -> SippResult:
         """Place one call, which must go as its scenario says, and wait for its end."""
@@ -230,7 +240,7 @@ class Stage:
         found: list[BookedCall] = []
 
         def enough() -> bool:
-            found[:] = self._find(where)
+            found[:] = self.find(**where)
             return len(found) >= count
 
         wait_until(enough, 8.0, f"{count} calls to be booked")
@@ -241,7 +251,13 @@ class Stage:
         """Wait for the one call with these values and return it."""
         return self.booked(1, **where)[0]
 
-    def _find(self, where: Mapping[str, str | None]) -> list[BookedCall]:
+    def rows(self, model: type[Any]) -> list[Any]:
+        """Return everything in a table."""
+        with self._sessions() as session:
+            return list(session.scalars(select(model)))
+
+    def find(self, **where: str | None) -> list[BookedCall]:
+        """Return the calls with these values that are booked by now, oldest first."""
         with self._sessions() as session:
             calls = session.scalars(select(models.Call).filter_by(**where).order_by(models.Call.started_at)).all()
             legs = session.scalars(select(Leg).where(Leg.call_id.in_([call.call_id for call in calls])).order_by(Leg.number)).all()

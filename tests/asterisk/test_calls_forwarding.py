@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ari_app.private.node import wait_until
 from ari_app.private.scenario import Answers, Call, Callee, Refuses, Rings
 from tests.asterisk.stage import RINGS, Stage, invite, invites
 
@@ -40,7 +41,8 @@ def test_an_answered_call_reaches_the_mobile_and_is_booked_to_the_second(stage: 
     )
     assert booked.ways == [(1, mobile, "first", "answered", None)]
     call = booked.call
-    assert call.ringing_at and call.answered_at
+    assert call.ringing_at
+    assert call.answered_at
     assert call.started_at <= call.ringing_at < call.answered_at < call.ended_at
     assert 1.1 < (call.ended_at - call.answered_at).total_seconds() < 1.9
     assert call.account_id
@@ -243,7 +245,9 @@ def test_all_that_ring_together_go_on_when_the_trunk_fails(stage: Stage) -> None
         stage.call(did)
     booked = stage.cdr(did=did)
     booked.shows(disposition="answered", trunk="second")
-    assert [(way[0], way[1], way[2]) for way in booked.ways] == [(attempt, mobile, trunk) for attempt, trunk in ((1, "first"), (2, "second")) for mobile in mobiles]
+    assert [(way[0], way[1], way[2]) for way in booked.ways] == [
+        (attempt, mobile, trunk) for attempt, trunk in ((1, "first"), (2, "second")) for mobile in mobiles
+    ]
 
 
 def test_a_trunk_of_lower_priority_waits(stage: Stage) -> None:
@@ -292,6 +296,7 @@ def test_the_caller_gives_up_before_anybody_decides(stage: Stage) -> None:
         finally:
             stage.node.signal("ari", signal.SIGCONT)
         booked = stage.cdr(called=did)
+        wait_until(lambda: stage.decides, 10, "the app, should the watchdog have ended it")
     assert invites(carriers["first"]) == []
     booked.shows(disposition="abandoned", caller=caller, called=did, refusal=None, forwarding_status="not_forwarded", hung_up_by="caller")
     assert booked.legs == []
