@@ -34,7 +34,7 @@ LEAVES = {path: command for path, command in ALL.items() if not isinstance(comma
 
 def test_every_group_is_there() -> None:
     assert {path[0] for path in ALL} == set(OURS)
-    assert set(cli.GROUPS) == {*OURS, "node", "config", "call", "cdr"}
+    assert set(cli.GROUPS) >= {*OURS, "node", "config", "call", "cdr"}
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
