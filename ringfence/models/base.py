@@ -21,12 +21,47 @@ NAMING = {
 
 
 class DataClass(StrEnum):
-    """What kind of data a column holds; retention windows are set for each (claims ON-3.3a, VF-14)."""
+    """What kind of data a column or file holds; retention windows are set for each (claims ON-3.3a, VF-14).
+
+    What each means, and its legal basis, is in `retention.classes`.
+    """
 
     ACCOUNT = "account"  # who the customer is
     NUMBERING = "numbering"  # numbers, who had which when, where they forward to
     TRUNKING = "trunking"  # the operator's own carriers
+    PROCESSOR = "processor"  # who processes data for the operator
     CALL_LOG = "call_log"  # call detail records
+    SMS_LOG = "sms_log"  # message records, without their text
+    REGISTRATION = "registration"  # from where a phone registered
+    BILLING = "billing"  # invoice lines and payments, without third parties' numbers
+    VOICEMAIL = "voicemail"  # messages that callers left
+    RECORDING = "recording"  # calls that a customer had recorded
+    SERVICE_RECORDING = "service_recording"  # calls to the operator's own service lines
+    SOUND = "sound"  # greetings and music that customers uploaded
+    EMERGENCY_ADDRESS = "emergency_address"  # where a number is used, for 999
+    EMERGENCY_CALL = "emergency_call"  # 999 calls that were made
+    EMERGENCY_TEST = "emergency_test"  # proof that 999 was tried
+    CONTACT = "contact"  # notes, mails and chats with a customer
+    COMPLAINT = "complaint"  # complaints and their answers
+    NOTICE = "notice"  # messages to customers
+    CONSENT = "consent"  # what somebody agreed to, declared or opted into
+    SUPPRESSION = "suppression"  # who said STOP
+    RIGHTS_REQUEST = "rights_request"  # access, erasure and their kin
+    DISCLOSURE = "disclosure"  # what authorities asked for and got
+    LEGAL_HOLD = "legal_hold"  # what must not be deleted
+    INCIDENT = "incident"  # breaches, and purges that were late
+    ABUSE_CASE = "abuse_case"  # signals, suspensions and their review
+    OPERATOR = "operator"  # the operator's own staff
+    ACCESS_LOG = "access_log"  # who signed in, who read what
+    AUDIT_LOG = "audit_log"  # acts that were done, in a tree that shows tampering
+    PROOF = "proof"  # runs, receipts, sealed counts, policies and approvals
+    AGGREGATE = "aggregate"  # counts that identify nobody
+    PLAN_CHANGE = "plan_change"  # which numbers a change of the routing plan touched
+    LEDGER = "ledger"  # files: the switch's ledger, the decision journal
+    SPOOL = "spool"  # files: messages on their way
+    EXPORT = "export"  # files: what was exported for somebody
+    BACKUP = "backup"  # files: copies of the store
+    LOG = "log"  # files: what daemons and Asterisk say
     OPERATIONAL = "operational"  # how the system runs; says nothing about a person
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from ringfence.models.base import Base, DataClass, UtcDateTime, about
 
 _OPERATIONAL = DataClass.OPERATIONAL
+_CHANGE = DataClass.PLAN_CHANGE
 
 
 class PlanState(Base):
@@ -27,7 +28,7 @@ class PlanChange(Base):
 
     __tablename__ = "plan_change"
 
-    version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False, info=about(_OPERATIONAL, "the version that changed it"))
-    kind: Mapped[str] = mapped_column(String(10), primary_key=True, info=about(_OPERATIONAL, "did, account, trunk, endpoint or all"))
-    key: Mapped[str] = mapped_column(String(40), primary_key=True, info=about(_OPERATIONAL, "which one", personal=True))
-    changed_at: Mapped[datetime] = mapped_column(UtcDateTime, info=about(_OPERATIONAL, "when", source="system"))
+    version: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False, info=about(_CHANGE, "the version that changed it"))
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True, info=about(_CHANGE, "did, account, trunk, endpoint or all"))
+    key: Mapped[str] = mapped_column(String(40), primary_key=True, info=about(_CHANGE, "which one", personal=True))
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime, info=about(_CHANGE, "when", source="system"))

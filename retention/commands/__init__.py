@@ -1,0 +1,1 @@
+"""The worker's commands: they parse, call one function and print."""
