@@ -290,6 +290,7 @@ def test_a_trunk_is_disabled_while_calls_come(stage: Stage) -> None:
 def test_the_caller_gives_up_before_anybody_decides(stage: Stage) -> None:
     caller, did = stage.numbers.caller(), stage.did([stage.numbers.mobile()])
     with stage.behind(first=Answers()) as carriers:
+        stage.await_plan()
         stage.node.signal("ari", signal.SIGSTOP)
         try:
             stage.call(did, Call(give_up_ms=300), caller=caller)
