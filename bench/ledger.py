@@ -21,6 +21,7 @@ from sqlalchemy import Engine, text
 
 from ari_app.cdr.booker import Booker
 from ari_app.cdr.line import parse_line
+from ari_app.cdr.main import spare_the_collector
 from ari_app.cdr.record import build
 from ringfence import migrate
 from ringfence.clock import SystemClock
@@ -182,6 +183,7 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--json", action="store_true", dest="as_json")
     options = parser.parse_args()
+    spare_the_collector()  # as the booker's process does
     results = []
     for name in options.engine or ["sqlite", "postgresql"]:
         server = PostgresServer() if name == "postgresql" else None
