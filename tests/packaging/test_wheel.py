@@ -40,6 +40,7 @@ def test_it_holds_every_module_and_every_file_that_modules_read(wheel: Path) -> 
     assert modules - names == set()
     assert relative("ari_app/private/scenarios", "*") - names == set()
     assert {name.replace("asterisk-conf/", "dialplan/templates/", 1) for name in relative("asterisk-conf", "*")} - names == set()
+    assert relative("retention", "*.toml") - names == set()
     assert "migrations/script.py.mako" in names
 
 
