@@ -22,6 +22,7 @@ GROUPS = {
     "config": Lazy("ari_app.commands.config:config", "Asterisk's configuration: render, compare, apply, verify."),
     "call": Lazy("ari_app.commands.call:call", "Live calls."),
     "cdr": Lazy("ari_app.commands.cdr:cdr", "Call detail records."),
+    "retention": Lazy("retention.commands.retention:retention", "What is held, for how long, and what became of it."),
 }
 
 
