@@ -20,7 +20,7 @@ from ringfence.models import Call, LedgerOffset, Leg, SetAsideLine
 from ringfence.models.base import UtcDateTime
 from ringfence.values import Direction, Disposition, ForwardingStatus, HungUpBy, RoutedBy, TargetKind
 
-Micros = int  # microseconds since 1970 in UTC: eight of them are made for each call, and a datetime costs ten times as much
+Micros = int  # microseconds since 1970 in UTC: about eight are made for each call, and integers are cheaper than datetimes
 BATCHES = "batches"  # the key under which a node's transactions are counted
 LONGEST_CALL = timedelta(days=31)  # bounds where a call's row can be, for partitions by month
 _BEFORE = LONGEST_CALL + timedelta(days=1)
