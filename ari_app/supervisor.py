@@ -57,7 +57,7 @@ class Supervisor:
         folder.mkdir(parents=True, exist_ok=True)
         base = dict(os.environ if environment is None else environment)
         self._keepers = [_Keeper(service, folder, clock, base) for service in services]
-        self.failed = asyncio.Event()  # a service ended in a way that starting again would not mend
+        self.failed = asyncio.Event()  # a service ended before it was ready, in a way that starting again would not mend
 
     @property
     def restarts(self) -> dict[str, int]:
@@ -138,8 +138,10 @@ class _Keeper:
                 code = await self._run_once(receiver)
                 log.warning("service_ended", service=self.service.name, code=code)
                 if code in _FINAL_EXITS:
+                    log.error("service_given_up", service=self.service.name, code=code, see=str(self._log))
                     self._ended.set()
-                    on_failed()
+                    if not self._ready.is_set():
+                        on_failed()  # later, the others go on: a booker that ends must not end calls
                     return
                 wait = _FIRST_WAIT if self._clock.monotonic() - began > _STEADY else min(wait * 2, _LAST_WAIT)
                 self.restarts += 1

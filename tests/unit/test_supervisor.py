@@ -133,19 +133,20 @@ def test_one_that_hangs_before_its_first_heartbeat_is_killed_too(tmp_path: Path,
 
 
 @pytest.mark.parametrize("code", [2, 5, 78])
-def test_an_end_that_starting_again_would_not_mend_is_final(tmp_path: Path, code: int) -> None:
+def test_an_end_that_starting_again_would_not_mend_is_final_and_ends_no_other(tmp_path: Path, code: int) -> None:
     async def story(supervisor: Supervisor) -> None:
         await supervisor.start()
+        first, other = pid(tmp_path), pid(tmp_path, "b")
         (tmp_path / "go").touch()
-        await asyncio.wait_for(supervisor.failed.wait(), 10)
+        await until(lambda: is_gone(first))
         await asyncio.sleep(0.4)
-        assert supervisor.restarts == {"a": 0}
+        assert supervisor.restarts == {"a": 0, "b": 0}
+        assert not supervisor.failed.is_set()
+        assert not is_gone(other)
 
-    run(
-        tmp_path,
-        [service("a", _BEGIN + f"s.send(b'READY=1')\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.02)\nsys.exit({code})", str(tmp_path / "go"))],
-        story,
-    )
+    waits = _BEGIN + "s.send(b'READY=1')\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.02)\nsys.exit(int(sys.argv[2]))"
+    services = [service("a", waits, str(tmp_path / "go"), str(code)), service("b", waits, str(tmp_path / "never"), "0")]
+    run(tmp_path, services, story)
 
 
 def test_a_final_end_before_it_is_ready_fails_the_start_at_once_with_its_last_words(tmp_path: Path) -> None:
