@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from typing import Any
 
 import msgspec
 
@@ -66,6 +67,24 @@ class Policy(msgspec.Struct, frozen=True):
         """Return the financial year's end when a period runs from it, else None."""
         return self.year_end if start is StartEvent.FINANCIAL_YEAR_END else None
 
+    def document(self) -> dict[str, Any]:
+        """Return what an evidence bundle carries of this version: enough to work every cutoff out again, without this product."""
+        classes = {
+            data_class.value: {
+                "period": str(rule.window),
+                "start": rule.start,
+                "year_end": _text(self.year_end_for(rule.start)),
+                "action": rule.action.value,
+                "legal": rule.legal,
+                "minimum": _text(rule.minimum),
+                "minimum_start": rule.minimum_start,
+                "minimum_year_end": _text(self.year_end_for(rule.minimum_start)),
+            }
+            for data_class, rule in self.rules.items()
+            if rule.window is not None
+        }
+        return {"policy": self.key, "version": self.version, "effective": self.effective.isoformat(), "sha256": self.sha256, "classes": classes}
+
     def _cutoff(self, data_class: DataClass, period: Period | None, start: StartEvent | None, now: datetime) -> Cutoff | None:
         if period is None or start is None:
             return None
@@ -80,3 +99,7 @@ class Policy(msgspec.Struct, frozen=True):
             at=cutoff(now, period, year_end),
             computed_at=now,
         )
+
+
+def _text(value: Period | YearEnd | None) -> str | None:
+    return None if value is None else str(value)

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from hashlib import sha256
 from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -111,3 +112,10 @@ def test_an_id_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(register, "_files", lambda: (twice,))
     with pytest.raises(Misconfigured, match="ON-1"):
         register.claims.__wrapped__()
+
+
+def test_a_damaged_register_names_its_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "checks.toml").write_text('[check.x]\nshows = "s."\nfeature = "f"\nstatus = "perhaps"\n', encoding="utf-8")
+    monkeypatch.setattr(register, "files", lambda _: tmp_path)
+    with pytest.raises(Misconfigured, match=r"claims/checks\.toml: .*perhaps"):
+        register.checks.__wrapped__()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from retention.classes import CLASSES, Action, StartEvent
 from retention.policies.lint import weasel
 from retention.policies.load import RECOMMENDED, load, parse, shipped, shipped_keys, shipped_policy
 from retention.policies.model import Policy
+from retention.verify import calendar as verify_calendar
 from ringfence.errors import Misconfigured, NotFound, RingfenceError
 from ringfence.models.base import DataClass
 
@@ -242,6 +244,22 @@ def test_damaged_files_are_refused_or_load_and_never_crash(data: st.DataObject) 
         return
     assert isinstance(found, Policy)
     assert set(found.rules) == set(DataClass)
+
+
+@pytest.mark.parametrize("key", shipped_keys())
+def test_an_auditor_s_own_arithmetic_finds_the_same_cutoffs(key: str) -> None:
+    policy = shipped_policy(key)
+    document = json.loads(json.dumps(policy.document()))
+    assert (document["policy"], document["version"], document["sha256"]) == (key, policy.version, policy.sha256)
+    for day in range(0, 1500, 50):
+        now = NOW + timedelta(days=day)
+        found = {name: verify_calendar.cutoff(now, rule["period"], rule["year_end"]) for name, rule in document["classes"].items()}
+        assert found == {data_class.value: c.at for data_class in DataClass if (c := policy.cutoff(data_class, now)) is not None}
+
+
+def test_a_reason_is_not_empty() -> None:
+    error = refused(in_class("sound", lambda table: re.sub(r"^legal = .*$", 'legal = " "', table, flags=re.MULTILINE)))
+    assert "class.sound.legal: is empty" in error.message
 
 
 def test_cutoffs_never_move_back() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retention.calendar import Period, YearEnd, midnight
-from retention.classes import Action
+from retention.classes import Action, StartEvent
 from retention.policies.change import Change, Effect, Proposal, State, announce, approve, diff, earliest_day, in_force_from, resolve, state
 from retention.policies.load import shipped_policy
 from retention.policies.model import Policy
@@ -46,6 +46,12 @@ def test_a_difference_says_whether_data_live_shorter_or_longer(changes: dict[str
 def test_a_month_against_thirty_days_is_either() -> None:
     thirty = with_rule(OLD, DataClass.VOICEMAIL, window=Period(days=30))
     assert [change.effect for change in diff(thirty, with_rule(thirty, DataClass.VOICEMAIL, window=Period(1)))] == [Effect.EITHER]
+
+
+def test_a_class_that_gets_an_end_lives_shorter() -> None:
+    ended = with_rule(OLD, DataClass.TRUNKING, action=Action.DELETE, window=Period(12), start=StartEvent.RECORDED)
+    assert Change(DataClass.TRUNKING, "window", "", "P12M", Effect.SHORTER) in diff(OLD, ended)
+    assert Change(DataClass.TRUNKING, "window", "P12M", "", Effect.LONGER) in diff(ended, OLD)
 
 
 def test_nothing_changed_is_no_difference() -> None:
