@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup asterisk run demo test check lint types fmt lock hooks bench-calls bench-ledger bench-plan clean distclean
+.PHONY: help setup asterisk run demo test check lint types fmt docs lock hooks bench-calls bench-ledger bench-plan clean distclean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ types: $(READY)  ## mypy --strict
 fmt: $(READY)  ## put the style right
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: $(READY)  ## the command reference from the commands
+	@$(BIN)/python tools/command_reference.py
 
 hooks: $(READY)  ## run the checks before each commit
 	@$(BIN)/pre-commit install
