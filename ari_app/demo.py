@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -186,7 +187,10 @@ def _check(step: Step, calls: list[dict[str, Any]], stage: Stage) -> list[str]:
 
 
 def _watch(stage: Stage) -> None:
-    """Show live calls until Ctrl-C; a line when their number changes where there is no terminal."""
+    """Show live calls until Ctrl-C: a view that renews itself on a terminal, elsewhere a table when their number changes."""
+    if sys.stdout.isatty():
+        subprocess.run([sys.executable, "-P", "-m", "cli", "--config", str(stage.node.config), "call", "watch"], check=False)
+        return
     shown = None
     while True:
         if not stage.node.running:
