@@ -21,6 +21,7 @@ GROUPS = {
     "node": Lazy("ari_app.commands.node:node", "Run a node's daemons, and see how they are."),
     "config": Lazy("ari_app.commands.config:config", "Asterisk's configuration: render, compare, apply, verify."),
     "call": Lazy("ari_app.commands.call:call", "Live calls."),
+    "audit": Lazy("retention.commands.audit:audit", "The audit log: entries, checkpoints, verification, evidence."),
     "cdr": Lazy("ari_app.commands.cdr:cdr", "Call detail records."),
     "retention": Lazy("retention.commands.retention:retention", "What is held, for how long, and what became of it."),
 }

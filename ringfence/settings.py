@@ -95,6 +95,13 @@ class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ami: int = 9474
 
 
+class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The audit log's name and key."""
+
+    origin: str = ""  # what checkpoints are signed as, a URL without its scheme; one log a store; empty = ringfence/<node>
+    key_file: str = ""  # empty = <home>/secrets/audit
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that an installation can set."""
 
@@ -108,6 +115,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ami: Ami = msgspec.field(default_factory=Ami)
     routing: Routing = msgspec.field(default_factory=Routing)
     health: Health = msgspec.field(default_factory=Health)
+    audit: Audit = msgspec.field(default_factory=Audit)
 
     @property
     def database_url(self) -> str:
@@ -148,6 +156,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def ami_secret_path(self) -> Path:
         """File with the AMI password."""
         return Path(self.ami.secret_file) if self.ami.secret_file else self.home_path / "secrets" / "ami"
+
+    @property
+    def audit_dir(self) -> Path:
+        """Where checkpoints and the verifier key are published."""
+        return self.home_path / "audit"
+
+    @property
+    def audit_origin(self) -> str:
+        """The name that checkpoints are signed as, when a key is made."""
+        return self.audit.origin or f"ringfence/{self.node}"
+
+    @property
+    def audit_key_path(self) -> Path:
+        """File with the private key of the audit log."""
+        return Path(self.audit.key_file) if self.audit.key_file else self.home_path / "secrets" / "audit"
 
 
 def read_secret(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Declarative models; every column carries its data class (see `base.about`)."""
 
 from ringfence.models.accounts import Account, Endpoint
+from ringfence.models.audit import AuditCheckpoint, AuditEntry, AuditHead
 from ringfence.models.base import Base, DataClass
 from ringfence.models.calls import Call, LedgerOffset, Leg, Node, SetAsideLine
 from ringfence.models.numbering import Did, DidOwnership, Target
@@ -9,6 +10,9 @@ from ringfence.models.trunks import Trunk
 
 __all__ = [
     "Account",
+    "AuditCheckpoint",
+    "AuditEntry",
+    "AuditHead",
     "Base",
     "Call",
     "DataClass",
