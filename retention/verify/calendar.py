@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 LONDON = ZoneInfo("Europe/London")
 _PERIOD = re.compile(r"P(?=[0-9])(?:([0-9]{1,3})Y)?(?:([0-9]{1,4})M)?(?:([0-9]{1,4})W)?(?:([0-9]{1,5})D)?")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _DAY = timedelta(days=1)
 
 
@@ -47,10 +48,9 @@ def parse_moment(text: str) -> datetime:
     Raises:
         ValueError: it is written otherwise.
     """
-    found = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-    if found.strftime("%Y-%m-%dT%H:%M:%S.%fZ") != text:
-        raise ValueError("not a moment with six decimals")
-    return found
+    if not _MOMENT.fullmatch(text):
+        raise ValueError("not a moment in UTC with six decimals and Z")
+    return datetime.fromisoformat(text)
 
 
 def day_of(moment: datetime) -> date:

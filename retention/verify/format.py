@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 NAME, VERSION = "ringfence-evidence", 1
@@ -32,6 +33,14 @@ class Finding:
         return f"{place}: {self.message}"
 
 
+@cache
+def _types(found: type) -> dict[str, tuple[type, ...]]:
+    """Return the types that each field of a dataclass may have."""
+    hints = {name: hint for name, hint in get_type_hints(found).items() if get_origin(hint) is not ClassVar}
+    either = {name: get_args(hint) if type(None) in get_args(hint) else (hint,) for name, hint in hints.items()}
+    return {name: tuple(get_origin(each) or each for each in kinds) for name, kinds in either.items()}
+
+
 class Fields:
     """What a mapping must hold: exactly the fields of a dataclass, with their types."""
 
@@ -42,11 +51,10 @@ class Fields:
         Raises:
             ValueError: a field is missing, one is too many, or one has another type.
         """
-        hints = {name: hint for name, hint in get_type_hints(cls).items() if get_origin(hint) is not ClassVar}
-        if not isinstance(found, dict) or found.keys() != hints.keys():
+        types = _types(cls)  # type: ignore[arg-type]  # a class is hashable
+        if not isinstance(found, dict) or found.keys() != types.keys():
             raise ValueError(f"its fields are not those of {cls.__name__}")
-        for name, hint in hints.items():
-            allowed = [get_origin(each) or each for each in (get_args(hint) if type(None) in get_args(hint) else (hint,))]
+        for name, allowed in types.items():
             if type(found[name]) not in allowed:
                 raise ValueError(f"{name} has a type that it cannot have")
         return cls(**found)
