@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, Integer, SmallInteger, String
+from sqlalchemy import BigInteger, Index, Integer, PrimaryKeyConstraint, SmallInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ringfence.models.base import Base, DataClass, UtcDateTime, about, values_of
@@ -12,6 +12,7 @@ from ringfence.values import Direction, Disposition, ForwardingStatus, HungUpBy,
 
 _LOG = DataClass.CALL_LOG
 _OPERATIONAL = DataClass.OPERATIONAL
+_BY_MONTH = {"postgresql_partition_by": "RANGE (started_at)"}  # months are made ahead, and dropped when nothing is left in them
 
 
 class Call(Base):
@@ -22,6 +23,7 @@ class Call(Base):
         Index("ix_call_started_at", "started_at"),
         Index("ix_call_account_id_started_at", "account_id", "started_at"),
         Index("ix_call_did_started_at", "did", "started_at"),
+        _BY_MONTH,
     )
 
     call_id: Mapped[str] = mapped_column(String(48), primary_key=True, info=about(_LOG, "identifies the call", source="ledger"))
@@ -58,6 +60,7 @@ class Leg(Base):
     """One attempt to reach one target through one trunk."""
 
     __tablename__ = "leg"
+    __table_args__ = (PrimaryKeyConstraint("started_at", "call_id", "number"), _BY_MONTH)  # by time first: the purge walks it
 
     call_id: Mapped[str] = mapped_column(String(48), primary_key=True, info=about(_LOG, "the call", source="ledger"))
     started_at: Mapped[datetime] = mapped_column(
