@@ -81,7 +81,7 @@ def _rebuild_calls(leg_key: str, *, by_month: bool) -> None:
 def _make_months() -> None:
     bind = op.get_bind()
     month_of = "SELECT DISTINCT date_trunc('month', started_at AT TIME ZONE 'UTC') FROM"
-    found = bind.execute(sa.text(f"{month_of} parts.call UNION {month_of} parts.leg")).scalars()  # noqa: S608  names of our own
+    found = bind.execute(sa.text(f"{month_of} parts.call UNION {month_of} parts.leg")).scalars()
     months = {(moment.year, moment.month) for moment in found}
     now: datetime = bind.execute(sa.text("SELECT now()")).scalar_one().astimezone(UTC)
     first = now.year * 12 + now.month - 1
@@ -189,6 +189,7 @@ def _create_receipts() -> None:
         sa.Column("receipt_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
         sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("at", _MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("receipt_id", "day", name="pk_purge_receipt_day"),
     )
     op.create_index("ix_purge_receipt_day_day", "purge_receipt_day", ["day"])
@@ -199,12 +200,15 @@ def _create_counts() -> None:
         "sealed_day",
         sa.Column("data_class", sa.String(length=20), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("begins_at", _MOMENT, nullable=False),
+        sa.Column("ends_at", _MOMENT, nullable=False),
         sa.Column("rows", sa.BigInteger(), nullable=False),
         sa.Column("sealed_at", _MOMENT, nullable=False),
         sa.Column("late", sa.BigInteger(), nullable=False),
         sa.Column("late_told", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("data_class", "day", name="pk_sealed_day"),
     )
+    op.create_index("ix_sealed_day_ends_at", "sealed_day", ["ends_at"])
     op.create_table(
         "call_aggregate",
         sa.Column("day", sa.Date(), nullable=False),

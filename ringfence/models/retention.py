@@ -116,15 +116,19 @@ class PurgeReceiptDay(Base):
     receipt_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False, info=about(_PROOF, "the receipt", source="system"))
     day: Mapped[date] = mapped_column(Date, primary_key=True, info=about(_PROOF, "the day the rows are of", source="system"))
     rows: Mapped[int] = mapped_column(BigInteger, info=about(_PROOF, "how many", source="system"))
+    at: Mapped[datetime] = mapped_column(UtcDateTime, info=about(_PROOF, "when they went", source="system"))
 
 
 class SealedDay(Base):
     """Rows of a class taken in on a day of London, counted when the day was over; what came later is counted apart, by whoever booked it."""
 
     __tablename__ = "sealed_day"
+    __table_args__ = (Index("ix_sealed_day_ends_at", "ends_at"),)
 
     data_class: Mapped[str] = mapped_column(String(20), primary_key=True, info=about(_PROOF, "the class", source="system"))
     day: Mapped[date] = mapped_column(Date, primary_key=True, info=about(_PROOF, "the day in London", source="system"))
+    begins_at: Mapped[datetime] = mapped_column(UtcDateTime, info=about(_PROOF, "its first moment", source="system"))
+    ends_at: Mapped[datetime] = mapped_column(UtcDateTime, info=about(_PROOF, "the next day's first moment", source="system"))
     rows: Mapped[int] = mapped_column(BigInteger, info=about(_PROOF, "rows taken in", source="system"))
     sealed_at: Mapped[datetime] = mapped_column(UtcDateTime, info=about(_PROOF, "when the day was sealed", source="system"))
     late: Mapped[int] = mapped_column(BigInteger, info=about(_PROOF, "rows booked after that", source="system"))

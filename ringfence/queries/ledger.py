@@ -2,6 +2,8 @@
 
 A call is booked once: its id is looked up before it is inserted, so that neither a replay nor a crafted line with another start
 can make a second row, and the insert ignores a key that is there. On PostgreSQL rows go through COPY into a temporary table.
+
+With a new call go its invoice line and, when its day is sealed already, its count as a late arrival: in the same transaction.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ import msgspec
 from sqlalchemy import Table, select, update
 from sqlalchemy.orm import Session
 
-from ringfence.models import Call, LedgerOffset, Leg, SetAsideLine
-from ringfence.models.base import UtcDateTime
+from ringfence.destinations import Destination, destination_of
+from ringfence.models import Call, InvoiceLine, LedgerOffset, Leg, SetAsideLine
+from ringfence.models.base import DataClass, UtcDateTime
+from ringfence.queries.intake import count_late, let_intake
+from ringfence.queries.partitions import ensure_months
 from ringfence.values import Direction, Disposition, ForwardingStatus, HungUpBy, RoutedBy, TargetKind
 
 Micros = int  # microseconds since 1970 in UTC: about eight are made for each call, and integers are cheaper than datetimes
@@ -29,6 +34,7 @@ _ONE_BY_ONE = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; 
 _TURN = 0x4C454447  # 'LEDG': the advisory locks of booking, one for each node
 _IN_CHUNK = 500  # parameters of one IN list
 _builtins = msgspec.to_builtins
+_DAY = 86_400_000_000  # microseconds
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -80,6 +86,17 @@ class LegRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     disposition: Disposition
     hangup_cause: int | None
     sip_status: int | None
+
+
+class InvoiceRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What is billed of one call; the fields are those of `models.InvoiceLine` that are known then, in its order."""
+
+    account_id: int
+    did: str | None
+    started_at: Micros
+    direction: Direction
+    destination: Destination
+    billable_seconds: int
 
 
 class Booking(msgspec.Struct, frozen=True):
@@ -169,15 +186,40 @@ def insert_bookings(session: Session, bookings: Sequence[Booking]) -> int:
         unique.setdefault(booking.call.call_id, booking)
     if not unique:
         return 0
+    let_intake(session)
     if session.connection().dialect.name == "postgresql":
-        fresh = _copy_calls(session, [booking.call for booking in unique.values()])
-        _copy_legs(session, [leg for call_id in fresh for leg in unique[call_id].legs])
-        return len(fresh)
-    for call_id in find_known_calls(session, list(unique), [next(iter(unique.values())).call.started_at]):
-        del unique[call_id]
-    _execute(session, _CALLS, [booking.call for booking in unique.values()])
-    _execute(session, _LEGS, [leg for booking in unique.values() for leg in booking.legs])
-    return len(unique)
+        fresh = _copy_all(session, unique)
+    else:
+        for call_id in find_known_calls(session, list(unique), [next(iter(unique.values())).call.started_at]):
+            del unique[call_id]
+        fresh = list(unique.values())
+        _execute(session, _CALLS, [booking.call for booking in fresh])
+        _execute(session, _LEGS, [leg for booking in fresh for leg in booking.legs])
+        _execute(session, _LINES, [line for booking in fresh if (line := invoice_line(booking.call))])
+    if fresh:
+        count_late(session, _datetime(min(booking.call.started_at for booking in fresh)), lambda end: _rows_before(fresh, micros(end)))
+    return len(fresh)
+
+
+def invoice_line(call: CallRow) -> InvoiceRow | None:
+    """Return what is billed of a call: nothing when it was not answered, or was nobody's."""
+    if not _is_billed(call) or call.account_id is None:
+        return None
+    return InvoiceRow(call.account_id, call.did, call.started_at, call.direction, destination_of(call.forwarded_to), call.billable_seconds)
+
+
+def _is_billed(call: CallRow) -> bool:
+    return call.answered_at is not None and call.account_id is not None
+
+
+def _rows_before(bookings: Iterable[Booking], end: Micros) -> Iterator[tuple[DataClass, datetime]]:
+    """Yield class and time of each row of the calls that began before a moment."""
+    for booking in bookings:
+        if booking.call.started_at < end:
+            at = _datetime(booking.call.started_at)
+            yield from [(DataClass.CALL_LOG, at)] * (1 + len(booking.legs))
+            if _is_billed(booking.call):
+                yield DataClass.BILLING, at
 
 
 def insert_set_aside(session: Session, node: str, lines: Sequence[SetAside], now: datetime) -> None:
@@ -218,14 +260,15 @@ def list_set_aside(session: Session, node: str, since: datetime) -> list[SetAsid
 class _Target:
     """A table that rows go into, and the statements for it."""
 
-    def __init__(self, table: Table, *, update: tuple[str, ...] = ()) -> None:
+    def __init__(self, table: Table, *, update: tuple[str, ...] = (), without: tuple[str, ...] = ()) -> None:
         self.name = table.name
-        self.columns = [column.name for column in table.columns]
+        columns = [column for column in table.columns if column.name not in without]
+        self.columns = [column.name for column in columns]
         self.quoted = ", ".join(f'"{name}"' for name in self.columns)
         key = ", ".join(f'"{column.name}"' for column in table.primary_key)
         changes = ", ".join(f'"{name}" = excluded."{name}"' for name in update)
         self.on_conflict = f"ON CONFLICT ({key}) DO UPDATE SET {changes}" if update else "ON CONFLICT DO NOTHING"
-        self.moments = [index for index, column in enumerate(table.columns) if isinstance(column.type, UtcDateTime)]
+        self.moments = [index for index, column in enumerate(columns) if isinstance(column.type, UtcDateTime)]
 
     def insert(self, mark: str) -> str:
         """Return the statement for `executemany`."""
@@ -234,6 +277,7 @@ class _Target:
 
 _CALLS = _Target(Call.__table__)  # type: ignore[arg-type]
 _LEGS = _Target(Leg.__table__)  # type: ignore[arg-type]
+_LINES = _Target(InvoiceLine.__table__, without=("id", "charge"))  # type: ignore[arg-type]
 _SET_ASIDE = _Target(SetAsideLine.__table__)  # type: ignore[arg-type]
 _OFFSETS = _Target(LedgerOffset.__table__, update=("path", "offset", "lines", "updated_at"))  # type: ignore[arg-type]
 
@@ -243,6 +287,16 @@ def _execute(session: Session, target: _Target, rows: Sequence[Any]) -> None:
         connection = session.connection()
         sqlite = connection.dialect.name == "sqlite"
         connection.exec_driver_sql(target.insert("?" if sqlite else "%s"), [tuple(row) for row in _driver_rows(target, rows, "" if sqlite else "+00")])
+
+
+def _copy_all(session: Session, unique: dict[str, Booking]) -> list[Booking]:
+    """Insert what the store does not have and return it."""
+    days = {booking.call.started_at // _DAY for booking in unique.values()}
+    ensure_months(session, (_datetime(day * _DAY) for day in days))
+    fresh = [unique[call_id] for call_id in _copy_calls(session, [booking.call for booking in unique.values()])]
+    _copy_legs(session, [leg for booking in fresh for leg in booking.legs])
+    _copy(session, _LINES, _LINES.name, [line for booking in fresh if (line := invoice_line(booking.call))])
+    return fresh
 
 
 def _copy_calls(session: Session, calls: Sequence[CallRow]) -> list[str]:
@@ -264,16 +318,22 @@ def _copy_legs(session: Session, legs: Sequence[LegRow]) -> None:
 
 def _stage(session: Session, target: _Target, rows: Sequence[Any]) -> str:
     """COPY rows into a temporary table of this transaction and return its name."""
-    connection = session.connection()
     staging = f"booking_{target.name}"
+    connection = session.connection()
     connection.exec_driver_sql(f'CREATE TEMPORARY TABLE IF NOT EXISTS {staging} (LIKE "{target.name}") ON COMMIT DELETE ROWS')
     connection.exec_driver_sql(f"TRUNCATE {staging}")
-    cursor = connection.connection.cursor()
-    with cursor.copy(f"COPY {staging} ({target.quoted}) FROM STDIN") as copy:
-        for row in _driver_rows(target, rows, "+00"):
-            copy.write_row(row)
-    cursor.close()
+    _copy(session, target, staging, rows)
     return staging
+
+
+def _copy(session: Session, target: _Target, into: str, rows: Sequence[Any]) -> None:
+    """COPY rows of a table into it, or into one like it."""
+    if rows:
+        cursor = session.connection().connection.cursor()
+        with cursor.copy(f"COPY {into} ({target.quoted}) FROM STDIN") as copy:
+            for row in _driver_rows(target, rows, "+00"):
+                copy.write_row(row)
+        cursor.close()
 
 
 def _driver_rows(target: _Target, rows: Sequence[Any], zone: str) -> Iterator[list[Any]]:

@@ -62,12 +62,11 @@ def ensure_months(session: Session, moments: Iterable[datetime]) -> list[Month]:
     connection = session.connection()
     if connection.dialect.name != "postgresql":
         return []
-    wanted = sorted({Month.of(moment) for moment in moments})
-    missing = [month for month in wanted if not _is_there(connection, month)]
-    if not missing:
+    wanted = {Month.of(moment) for moment in moments}
+    if not wanted - _attached(connection):
         return []
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MAKING})
-    made = [month for month in missing if not _is_there(connection, month)]
+    made = sorted(wanted - _attached(connection))
     for month in made:
         for table in TABLES:
             _make(connection, table, month)
@@ -112,19 +111,28 @@ def drop(session: Session, part: Part) -> None:
     session.connection().exec_driver_sql(f"DROP TABLE {_name(part)}")
 
 
-def _is_there(connection: Connection, month: Month) -> bool:
-    return all(connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": f"{SCHEMA}.{month.table(table)}"}) for table in TABLES)
+def _attached(connection: Connection) -> set[Month]:
+    """Return the months that rows can go into, in both tables."""
+    query = """SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent IN (to_regclass('call'), to_regclass('leg')) AND NOT i.inhdetachpending"""
+    found: dict[str, set[Month]] = {table: set() for table in TABLES}
+    for (name,) in connection.execute(text(query)):
+        of, year, number = name.rsplit("_", 2)
+        found[of].add(Month(int(year), int(number)))
+    return set.intersection(*found.values())
 
 
 def _make(connection: Connection, table: str, month: Month) -> None:
     """Make a month beside its table and attach it: unlike CREATE … PARTITION OF, that lets everybody go on.
 
-    The check spares the attachment from reading rows; there are none.
+    One that is there already was detached to be dropped; it comes back.
     """
     name = f"{SCHEMA}.{month.table(table)}"
     connection.exec_driver_sql(f'CREATE TABLE IF NOT EXISTS {name} (LIKE "{table}" INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)')
-    attached = "SELECT EXISTS (SELECT 1 FROM pg_inherits WHERE inhrelid = to_regclass(:name))"
-    if not connection.scalar(text(attached), {"name": name}):
+    pending = connection.scalar(text("SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = to_regclass(:name)"), {"name": name})
+    if pending:
+        connection.exec_driver_sql(f'ALTER TABLE "{table}" DETACH PARTITION {name} FINALIZE')
+    if pending is not False:
         connection.exec_driver_sql(_attach(table, month))
 
 
