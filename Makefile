@@ -25,7 +25,7 @@ demo: asterisk  ## six calls, their CDRs, then the end
 	@$(BIN)/python -m ari_app.demo demo
 
 test: lint types asterisk  ## everything, on a real Asterisk and a real PostgreSQL
-	@$(BIN)/python -m pytest --cov --cov-report=term
+	@$(BIN)/python tools/run_tests.py
 
 check: lint types  ## what can be checked in a minute, without Asterisk
 	@$(BIN)/python -m pytest -m "not asterisk"
