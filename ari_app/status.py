@@ -13,8 +13,9 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from ari_app.ari import http as ari
-from ari_app.cdr.tail import file_identity, ledger_files
+from ari_app.cdr.tail import ledger_files
 from ringfence.errors import NotFound, RingfenceError
+from ringfence.ledgerfile import file_identity
 from ringfence.queries import ledger, nodes
 from ringfence.settings import Settings
 from ringfence.values import RoutedBy

@@ -6,14 +6,14 @@ is renamed, copied to another disk or truncated after a copy, and a new file wit
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-_HEAD = 4096
+from ringfence.ledgerfile import HEAD, file_identity
+
 _PACKED = (".gz", ".xz", ".bz2", ".zst", ".tmp", ".swp")
 LONGEST = 1 << 20  # bytes read at once, and the longest line that is looked for
 
@@ -76,7 +76,7 @@ class Tail:
 
     def _read_file(self, descriptor: int, path: Path, seen: set[str], limit: int, *, now: float, live: bool) -> Chunk | None:
         status = os.fstat(descriptor)
-        file_id = file_identity(os.pread(descriptor, _HEAD, 0))
+        file_id = file_identity(os.pread(descriptor, HEAD, 0))
         if file_id is None or file_id in seen:  # a copy of a file is not read twice
             return None
         seen.add(file_id)
@@ -129,14 +129,6 @@ def _rotated(path: Path) -> list[tuple[str, os.stat_result]]:
                 status = entry.stat(follow_symlinks=False)
                 found.append((status.st_mtime_ns, entry.name, status))
     return [(name, status) for _, name, status in sorted(found)]
-
-
-def file_identity(head: bytes) -> str | None:
-    """Return what a file is known by, from its first bytes; None while it has no whole line."""
-    line, end, _ = head.partition(b"\n")
-    if not end and len(head) < _HEAD:
-        return None
-    return hashlib.blake2b(line, digest_size=16).hexdigest()
 
 
 @contextmanager

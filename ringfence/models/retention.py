@@ -136,7 +136,7 @@ class SealedDay(Base):
 
 
 class CallAggregate(Base):
-    """Purged calls by day, trunk and kind of destination: nobody's. Cells of fewer than five are joined (`trunk` and `destination` are 'other')."""
+    """Purged calls by day, trunk and kind of destination: nobody's. Cells of fewer than five are joined (`trunk` and `destination` are '*')."""
 
     __tablename__ = "call_aggregate"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ari_app.cdr.tail import LONGEST, Tail, file_identity, ledger_files
+from ari_app.cdr.tail import LONGEST, Tail, ledger_files
+from ringfence.ledgerfile import file_identity
 
 NOW = 2_000_000_000.0
 

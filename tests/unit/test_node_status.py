@@ -13,13 +13,13 @@ from prometheus_client import CollectorRegistry, Gauge
 
 import cli
 from ari_app import health, status
-from ari_app.cdr.tail import file_identity
 from ari_app.private.ports import free_ports
 from ari_app.status import Condition, Stored
 from ringfence import migrate
 from ringfence.clock import FixedClock, SystemClock
 from ringfence.commands.installation import Installation
 from ringfence.errors import Unavailable
+from ringfence.ledgerfile import file_identity
 from ringfence.queries import ledger, nodes
 from ringfence.queries.ledger import Position, SetAside
 from ringfence.settings import Ami, Ari, Health, Settings

@@ -1,0 +1,1 @@
+"""Purge: plan, brakes, batches with receipts, files, sealed days."""

@@ -1,0 +1,129 @@
+"""Which policy governs which data at a moment: what the store says of accounts and approved versions, upon what comes with the product."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from retention.calendar import midnight
+from retention.evidence import policy_digest
+from retention.policies.change import Proposal, State, resolve, state
+from retention.policies.load import parse, shipped
+from retention.policies.model import Policy
+from retention.verify.format import Adopted
+from ringfence.audit import log
+from ringfence.audit.canonical import moment
+from ringfence.clock import Clock
+from ringfence.errors import Misconfigured
+from ringfence.models import PolicyVersion
+from ringfence.queries import policies as stored
+
+
+class Governing(msgspec.Struct, frozen=True):
+    """The policies in force."""
+
+    default: Policy
+    others: tuple[Policy, ...]  # of accounts that have their own
+
+    @property
+    def all(self) -> tuple[Policy, ...]:
+        """Each of them, the default first."""
+        return (self.default, *self.others)
+
+
+def governing(session: Session, default: str, now: datetime) -> Governing:
+    """Return the policies in force at `now`.
+
+    Raises:
+        Misconfigured: an account is under a policy that nobody knows. Nothing may be deleted then: not even the default can be told.
+    """
+    versions = [*shipped().values(), *in_force(session, now)]
+    known = {policy.key for policy in versions}
+    assigned = stored.assigned_policies(session)
+    unknown = sorted((assigned | {default}) - known)
+    if unknown:
+        raise Misconfigured(f"there is no policy {', '.join(unknown)}", hint="'ringfence policy list' shows those there are")
+    others = (resolve(key, default, versions, now) for key in sorted(assigned - {default}))
+    return Governing(resolve(None, default, versions, now), tuple(others))
+
+
+def in_force(session: Session, now: datetime) -> list[Policy]:
+    """Return the stored versions whose approval, notice and day allow it at `now`, weighed anew."""
+    found = []
+    for row in stored.list_versions(session):
+        policy = parse(row.text.encode(), f"{row.policy}.toml")
+        same = (policy.version, policy.sha256) == (row.version, row.sha256)
+        if same and state(proposal_of(row), now=now, notice=policy.notice, expires=policy.approval_expires) is State.IN_FORCE:
+            found.append(policy)
+    return found
+
+
+def proposal_of(row: PolicyVersion) -> Proposal:
+    """Return a stored version as the proposal it is."""
+    return Proposal(
+        policy=row.policy,
+        version=row.version,
+        sha256=row.sha256,
+        effective=row.effective,
+        proposed_by=row.proposed_by,
+        proposed_at=row.proposed_at,
+        approved_by=row.approved_by,
+        approved_at=row.approved_at,
+        announced_at=row.announced_at,
+    )
+
+
+def document(policy: Policy) -> dict[str, Any]:
+    """Return what a policy says, as bundles show it and receipts name it by its digest."""
+    classes: Mapping[str, Any] = {
+        data_class.value: {"period": str(rule.window), "year_end": str(year_end) if (year_end := policy.year_end_for(rule.start)) else None}
+        for data_class, rule in policy.rules.items()
+        if rule.window is not None and rule.start is not None
+    }
+    return {"policy": policy.key, "version": policy.version, "classes": classes, "sha256": policy.sha256}
+
+
+def digest(policy: Policy) -> str:
+    """Return what receipts name a policy by."""
+    return policy_digest(document(policy))
+
+
+def adopt(session: Session, clock: Clock, policies: Governing, now: datetime) -> None:
+    """Write into the audit log which versions are in force, the first time each is used."""
+    for policy in policies.all:
+        if stored.is_adopted(session, policy.key, policy.version):
+            continue
+        if not stored.mark_adopted(session, policy.key, policy.version, now):
+            stored.add_version(session, _row(policy, now))
+        effective = min(midnight(policy.effective), now)
+        log.append(
+            session,
+            clock,
+            Adopted.KIND,
+            actor="worker",
+            policy=policy.key,
+            policy_version=policy.version,
+            policy_digest=digest(policy),
+            effective_at=moment(effective),
+        )
+
+
+def _row(policy: Policy, now: datetime) -> PolicyVersion:
+    """Return a policy that comes with the product, as the store keeps it."""
+    return PolicyVersion(
+        policy=policy.key,
+        version=policy.version,
+        sha256=policy.sha256,
+        text="",
+        document=document(policy),
+        digest=digest(policy),
+        effective=policy.effective,
+        proposed_by="",
+        proposed_at=now,
+        approved_by="",
+        adopted_at=now,
+    )

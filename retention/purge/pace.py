@@ -1,0 +1,27 @@
+"""How large batches are: so large that they are worth their overhead, so small that nobody waits for them."""
+
+from __future__ import annotations
+
+from threading import Event
+
+_SMALLEST = 200
+
+
+class Pace:
+    """Finds the size of batches from how long they take."""
+
+    def __init__(self, *, sqlite: bool) -> None:
+        self.size = 5_000
+        self._aim = 0.10 if sqlite else 0.045  # seconds in a transaction
+        self._largest = 40_000 if sqlite else 12_000
+        self._rest = 0.01 if sqlite else 0.0  # SQLite's one writer: others wait for a gap
+
+    def took(self, seconds: float) -> None:
+        """Learn from a batch: down at once, up step by step."""
+        wanted = self.size * self._aim / max(seconds, 0.001)
+        self.size = int(min(max(wanted, _SMALLEST), self.size * 1.5, self._largest))
+
+    def rest(self, stop: Event) -> None:
+        """Let others in."""
+        if self._rest:
+            stop.wait(self._rest)

@@ -1,0 +1,49 @@
+"""Counts of calls that went: by day, trunk and kind of destination."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from ringfence.models import CallAggregate
+from ringfence.queries.purge import Cell
+
+OTHER = "*"  # no trunk is called so; trunk and destination of the cell that small ones are joined in
+
+
+def add_cells(session: Session, cells: Iterable[Cell]) -> None:
+    """Add calls that went."""
+    names = ("day", "trunk", "destination", "calls", "answered", "billable_seconds")
+    rows = [{name: getattr(cell, name) for name in names} for cell in cells]
+    if not rows:
+        return
+    make = postgresql.insert(CallAggregate) if session.get_bind().dialect.name == "postgresql" else sqlite.insert(CallAggregate)
+    sums = {name: getattr(CallAggregate, name) + make.excluded[name] for name in names[3:]}
+    session.execute(make.on_conflict_do_update(index_elements=names[:3], set_=sums), rows)
+
+
+def days_with_small_cells(session: Session, before: date, smallest: int) -> list[date]:
+    """Return the days before a date with a cell of fewer calls than may be shown, or with several joined ones."""
+    small = or_(CallAggregate.calls < smallest, CallAggregate.trunk == OTHER)
+    cells = select(CallAggregate.day).where(CallAggregate.day < before).group_by(CallAggregate.day)
+    unjoined = func.count().filter(small, CallAggregate.trunk != OTHER) > 0
+    return list(session.scalars(cells.having(unjoined).order_by(CallAggregate.day)))
+
+
+def list_cells(session: Session, first: date, last: date) -> list[CallAggregate]:
+    """Return the cells of days, first and last included."""
+    query = select(CallAggregate).where(CallAggregate.day >= first, CallAggregate.day <= last)
+    order = (CallAggregate.day, CallAggregate.trunk, CallAggregate.destination)
+    return list(session.scalars(query.order_by(*order).execution_options(populate_existing=True)))
+
+
+def replace_day(session: Session, day: date, cells: Sequence[tuple[str, str, int, int | None, int | None]]) -> None:
+    """Write a day's cells anew."""
+    session.execute(delete(CallAggregate).where(CallAggregate.day == day).execution_options(synchronize_session=False))
+    session.expire_all()
+    names = ("trunk", "destination", "calls", "answered", "billable_seconds")
+    session.execute(insert(CallAggregate), [{"day": day, **dict(zip(names, cell, strict=True))} for cell in cells])

@@ -1,0 +1,78 @@
+"""Sealed days, and how many rows of a day there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ARRAY, DateTime, Table, func, insert, literal, select, update
+from sqlalchemy.orm import Session
+
+from ringfence.models import Base, SealedDay
+
+
+def begin_alone(session: Session) -> None:
+    """Open the transaction with the store's write lock on SQLite, where a reader that turns writer may fail."""
+    if session.connection().dialect.name == "sqlite":
+        session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def begin_snapshot(session: Session) -> None:
+    """Let everything that the transaction reads be of one moment. Must come first."""
+    connection = session.connection()
+    connection.exec_driver_sql("BEGIN" if connection.dialect.name == "sqlite" else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
+def oldest_row(session: Session, table: str, column: str) -> datetime | None:
+    """Return the time of a table's oldest row."""
+    oldest: datetime | None = session.scalar(select(func.min(_table(table).c[column])))
+    return oldest
+
+
+def count_by_day(session: Session, table: str, column: str, starts: Sequence[datetime], end: datetime) -> list[int]:
+    """Return how many rows lie between each start and the next, the last one ending at `end`."""
+    time = _table(table).c[column]
+    if not starts:
+        return []
+    if session.connection().dialect.name == "postgresql":
+        bucket = func.width_bucket(time, literal(list(starts), ARRAY(DateTime(timezone=True))))
+        query = select(bucket, func.count()).where(time >= starts[0], time < end).group_by(bucket)
+        found = {row[0]: row[1] for row in session.execute(query)}
+        return [found.get(number, 0) for number in range(1, len(starts) + 1)]
+    ends = [*starts[1:], end]
+    return [session.scalar(select(func.count()).where(time >= lo, time < hi)) or 0 for lo, hi in zip(starts, ends, strict=True)]
+
+
+def list_sealed(session: Session, data_class: str) -> list[SealedDay]:
+    """Return the sealed days of a class, in order."""
+    query = select(SealedDay).where(SealedDay.data_class == data_class).order_by(SealedDay.day)
+    return list(session.scalars(query.execution_options(populate_existing=True)))
+
+
+def sealed_bounds(session: Session, data_class: str) -> tuple[date, date] | None:
+    """Return the first and last sealed day of a class."""
+    first, last = session.execute(select(func.min(SealedDay.day), func.max(SealedDay.day)).where(SealedDay.data_class == data_class)).one()
+    return None if first is None else (first, last)
+
+
+def add_sealed(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Seal days."""
+    if rows:
+        session.execute(insert(SealedDay), [dict(row) for row in rows])
+
+
+def untold(session: Session) -> list[SealedDay]:
+    """Return the days to which rows came late that the audit log does not tell of yet; locked, so that none is told twice."""
+    query = select(SealedDay).where(SealedDay.late > SealedDay.late_told).order_by(SealedDay.data_class, SealedDay.day).with_for_update()
+    return list(session.scalars(query.execution_options(populate_existing=True)))
+
+
+def mark_told(session: Session, day: SealedDay) -> None:
+    """Note that the audit log tells of a day's late rows."""
+    where = (SealedDay.data_class == day.data_class, SealedDay.day == day.day)
+    session.execute(update(SealedDay).where(*where).values(late_told=day.late).execution_options(synchronize_session=False))
+
+
+def _table(name: str) -> Table:
+    return Base.metadata.tables[name]

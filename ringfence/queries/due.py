@@ -1,0 +1,169 @@
+"""What is due: which rows of a table a policy makes due, the windows they are walked in, and how many there are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cached_property
+
+import msgspec
+from sqlalchemy import ColumnElement, Table, and_, case, func, literal, or_, select, true
+from sqlalchemy.orm import Session
+
+from ringfence.models import Account, AccountPolicy, Base
+from ringfence.queries import holds
+from ringfence.queries.holds import Columns, Window
+
+CLOSED = "account.closed_at"  # the moment of a row whose account was closed then
+
+
+class Source(msgspec.Struct, frozen=True, dict=True):
+    """A table whose rows end by age.
+
+    Args:
+        table: its name.
+        time: the column of the rows' own time, by which they are walked, counted and receipted; or `CLOSED`.
+        key: the columns that tell rows apart.
+        account: the column with the account, whose policy and holds count.
+        numbers: the columns with numbers that holds can be on.
+        legs: a call's legs go with it.
+        hidden: a column that is true in rows nobody may know of: they are in no count, and go without a receipt.
+        unless: columns of other tables, 'table.column'; a row whose first key stands there stays until those are gone.
+    """
+
+    table: str
+    time: str
+    key: tuple[str, ...]
+    account: str | None = None
+    numbers: tuple[str, ...] = ()
+    legs: bool = False
+    hidden: str | None = None
+    unless: tuple[str, ...] = ()
+
+    @cached_property
+    def of(self) -> Table:
+        """The table."""
+        return Base.metadata.tables[self.table]
+
+    def moment(self, name: str) -> ColumnElement[datetime]:
+        """Return the expression of a moment: a column, or when the row's account was closed."""
+        if name != CLOSED:
+            return self.of.c[name]
+        account = self.of.c[self.account or "id"]
+        if self.table == Account.__tablename__:
+            return self.of.c.closed_at
+        return select(Account.closed_at).where(Account.id == account).scalar_subquery()  # type: ignore[return-value]
+
+    @property
+    def columns(self) -> Columns:
+        """Where it says what holds are about."""
+        return Columns(self.of, self.moment(self.time), self.account, self.numbers, legs=self.legs)
+
+
+class Due(msgspec.Struct, frozen=True):
+    """Which of a table's rows one policy makes due."""
+
+    source: Source
+    data_class: str
+    policy: str
+    default: bool  # the policy of every account that has no other
+    cutoff: datetime
+    event: str  # the moment that the window runs from: a column, or CLOSED
+    minimum: datetime | None = None  # what began later must stay, whatever the window says
+    minimum_event: str = ""
+
+
+class Count(msgspec.Struct, frozen=True):
+    """Rows, and their times."""
+
+    rows: int = 0
+    oldest: datetime | None = None
+    newest: datetime | None = None
+
+    def plus(self, other: Count) -> Count:
+        """Return both together."""
+        times = [moment for moment in (self.oldest, self.newest, other.oldest, other.newest) if moment is not None]
+        return Count(self.rows + other.rows, min(times, default=None), max(times, default=None))
+
+
+def due_where(due: Due, window: Window) -> list[ColumnElement[bool]]:
+    """Return the conditions of what a policy makes due in a window; legal holds come on top."""
+    source = due.source
+    own = source.moment(source.time)
+    conditions = [own < min(window.hi, due.cutoff)]
+    if window.lo is not None:
+        conditions.append(own >= window.lo)
+    if due.event != source.time:
+        conditions.append(_passed(source, due.event, due.cutoff))
+    if due.minimum is not None and not (due.minimum_event == source.time and due.minimum >= due.cutoff):
+        conditions.append(_passed(source, due.minimum_event, due.minimum))
+    if source.hidden is not None:
+        conditions.append(source.of.c[source.hidden].is_(False))
+    conditions += [_unreferenced(source, column) for column in source.unless]
+    return [*conditions, *_governed(due)]
+
+
+def next_window(session: Session, due: Due, lo: datetime | None, size: int) -> tuple[datetime, datetime] | None:
+    """Return the time of the first row from `lo` on, and where a window of about `size` rows ends; None when there is no row before the cutoff.
+
+    Rows of one moment are never parted.
+    """
+    own = due.source.moment(due.source.time)
+    query = select(own).where(own < due.cutoff).order_by(own).limit(1)
+    first = session.scalar(query if lo is None else query.where(own >= lo))
+    if first is None:
+        return None
+    last = session.scalar(query.where(own >= first).offset(size))
+    if last is not None and last <= first:
+        last = session.scalar(query.where(own > first))
+    hi = due.cutoff if last is None else last
+    bound = holds.next_bound(session, due.data_class, Window(first, hi))
+    return first, hi if bound is None else bound
+
+
+def count_due(session: Session, due: Due) -> tuple[Count, int]:
+    """Return what is due now, and how many rows open holds keep beyond that. Secret holds show in neither."""
+    total, kept, lo = Count(), 0, None
+    shape = holds.shape_of(session, due.data_class)
+    own = due.source.moment(due.source.time)
+    while True:
+        hi = holds.next_bound(session, due.data_class, Window(lo, due.cutoff)) or due.cutoff
+        window = Window(lo, hi)
+        held = holds.held(due.source.columns, due.data_class, shape, window) if shape else literal(value=False)
+        free = case((held, None), else_=own)
+        rows, unheld, oldest, newest = session.execute(
+            select(func.count(), func.count(free), func.min(free), func.max(free)).select_from(due.source.of).where(*due_where(due, window))
+        ).one()
+        total, kept = total.plus(Count(unheld, oldest, newest)), kept + rows - unheld
+        if hi >= due.cutoff:
+            return total, kept
+        lo = hi
+
+
+def newest_row(session: Session, source: Source) -> datetime | None:
+    """Return the time of a table's newest row."""
+    return session.scalar(select(func.max(source.moment(source.time))).select_from(source.of))
+
+
+def _passed(source: Source, event: str, cutoff: datetime) -> ColumnElement[bool]:
+    if event != CLOSED or source.table == Account.__tablename__:
+        return source.moment(event) < cutoff
+    account = source.of.c[source.account or "id"]
+    still = select(Account.id).where(or_(Account.closed_at.is_(None), Account.closed_at >= cutoff))
+    return or_(account.is_(None), account.not_in(still))  # an account that is gone was closed long ago
+
+
+def _unreferenced(source: Source, column: str) -> ColumnElement[bool]:
+    table, _, name = column.partition(".")
+    other = Base.metadata.tables[table].c[name]
+    return ~select(other).where(other == source.of.c[source.key[0]]).exists()
+
+
+def _governed(due: Due) -> list[ColumnElement[bool]]:
+    """Return the condition that the policy is the one of the row's account."""
+    if due.source.account is None:
+        return [true()] if due.default else [~true()]
+    account = due.source.of.c[due.source.account]
+    if due.default:
+        others = select(AccountPolicy.account_id).where(AccountPolicy.policy != due.policy)
+        return [or_(account.is_(None), account.not_in(others))]
+    return [and_(account.is_not(None), account.in_(select(AccountPolicy.account_id).where(AccountPolicy.policy == due.policy)))]
