@@ -7,6 +7,7 @@ a slow query nor a database that is away delays a call. While the store is away 
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -203,6 +204,7 @@ class Follower:
 
     def _install(self, loaded: LoadedPlan) -> None:
         self._snapshot.replace(loaded)
+        gc.freeze()  # a million numbers are no garbage: the collector need not walk them, which would stop calls for 0.1 s and more
         self._confirm()
         self.loaded.set()
         log.info("plan_loaded", version=loaded.version, dids=len(loaded.dids), trunks=len(loaded.trunks))
