@@ -136,11 +136,11 @@ def test_the_store_refuses_to_forget(engine: Engine, sessions: sessionmaker[Sess
         log.make_checkpoint(session, CLOCK, SIGNER)
     column = {"audit_entry": "kind", "audit_checkpoint": "note", "audit_head": "size"}[table]
     value = "0" if table == "audit_head" else "'x'"
-    statements = [f"DELETE FROM {table}", f"UPDATE {table} SET {column} = {value}"]  # noqa: S608  names of our own
+    statements = [f"DELETE FROM {table}", f"UPDATE {table} SET {column} = {value}"]
     if engine.dialect.name == "postgresql":
         statements.append(f"TRUNCATE {table}")
     elif table != "audit_head":
-        statements.append(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}")  # noqa: S608  names of our own
+        statements.append(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}")
     for statement in statements:
         with pytest.raises(DBAPIError, match="append-only"), engine.begin() as connection:
             connection.execute(text(statement))

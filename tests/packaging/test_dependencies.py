@@ -19,8 +19,9 @@ def required() -> list[str]:
 def licence(name: str) -> str:
     data = metadata.metadata(name)
     classifiers = [line for line in data.get_all("Classifier") or [] if line.startswith("License")]
+    said = [line for key in ("License-Expression", "License") for line in data.get_all(key) or []]
     texts = [path.read_text() for path in metadata.files(name) or [] if "licen" in path.name.lower()]  # some say it only there
-    return " ".join([data.get("License-Expression") or "", data.get("License") or "", *classifiers, *(text[:200] for text in texts)])
+    return " ".join([*said, *classifiers, *(text[:200] for text in texts)])
 
 
 def test_every_dependency_has_its_reason_and_a_licence_that_allows_our_use() -> None:
