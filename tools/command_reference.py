@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,7 +26,8 @@ def reference(root: click.Command) -> str:
 
 
 def _helps(command: click.Command, names: tuple[str, ...], parent: click.Context | None = None) -> Iterator[tuple[tuple[str, ...], str]]:
-    context = click.Context(command, info_name=names[-1], parent=parent, terminal_width=100, max_content_width=100)
+    options: dict[str, Any] = {**command.context_settings, "help_option_names": ["-h", "--help"], "terminal_width": 100, "max_content_width": 100}
+    context = click.Context(command, info_name=names[-1], parent=parent, **options)
     yield names, "\n".join(line.rstrip() for line in command.get_help(context).splitlines()).strip()
     if isinstance(command, click.Group):
         for name in command.list_commands(context):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +29,12 @@ def start(settings: Settings) -> subprocess.Popen[str]:
         "RINGFENCE_HEALTH__LEDGER": "0",
     }
     return subprocess.Popen([sys.executable, "-c", PROGRAM], env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+
+def takes_sigterm(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(caught & 1 << signal.SIGTERM - 1)
 
 
 def test_killed_in_random_places_it_books_every_call_once(engine: Engine, store_settings: Settings) -> None:
@@ -60,6 +67,8 @@ def test_killed_in_random_places_it_books_every_call_once(engine: Engine, store_
     deadline = time.monotonic() + 20
     while len(stored_ids(engine)) < CALLS and time.monotonic() < deadline:
         time.sleep(0.05)
+    while not takes_sigterm(last.pid) and time.monotonic() < deadline:
+        time.sleep(0.05)  # everything may have been booked before; it must be up to be stopped
     last.terminate()
     errors = last.communicate(timeout=10)[1]
     assert last.returncode == 0, errors
