@@ -18,7 +18,7 @@ class Destination(StrEnum):
     INTERNATIONAL = "international"
 
 
-# In order; the SQL of the purge is made from the same table.
+# In order. Five characters tell all of them apart, but for the one inside 076.
 PREFIXES: tuple[tuple[str, Destination], ...] = (
     ("+447624", Destination.MOBILE),  # mobiles of the Isle of Man, in the range of pagers
     ("+4470", Destination.SPECIAL),
@@ -32,6 +32,7 @@ PREFIXES: tuple[tuple[str, Destination], ...] = (
     ("+44", Destination.SPECIAL),
     ("+", Destination.INTERNATIONAL),
 )
+LONGEST_PREFIX = max(len(prefix) for prefix, _ in PREFIXES)
 _KNOWN = dict(PREFIXES)
 _PREFIX = re.compile("|".join(re.escape(prefix) for prefix, _ in PREFIXES))
 

@@ -33,7 +33,8 @@ class PostgresServer:
 
     host = "127.0.0.1"
 
-    def __init__(self) -> None:
+    def __init__(self, options: tuple[str, ...] = _FAST) -> None:
+        self._options = options
         self.folder = Path(tempfile.mkdtemp(prefix="rf-pg-"))  # short: a socket's path has at most 107 bytes
         self.port = free_ports(1, (self.host,))[0]
         self._drop = _unprivileged()
@@ -56,7 +57,7 @@ class PostgresServer:
         """Start the server and wait until it answers; nothing happens when it runs already."""
         if self._process is not None:
             return
-        options = [*_FAST, f"port={self.port}", f"listen_addresses={self.host}", f"unix_socket_directories={self.folder}"]
+        options = [*self._options, f"port={self.port}", f"listen_addresses={self.host}", f"unix_socket_directories={self.folder}"]
         command = [str(self.binaries / "postgres"), "-D", str(self._data), *(f"--{option}" for option in options)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, **self._drop)

@@ -21,9 +21,9 @@ from ringfence.audit import log
 from ringfence.clock import Clock
 from ringfence.queries import aggregates, due, holds, leases, purge
 from ringfence.queries.due import Due
-from ringfence.queries.holds import Window
+from ringfence.queries.gone import Days
+from ringfence.queries.holds import Opened, Window
 from ringfence.queries.leases import Held
-from ringfence.queries.purge import Days
 from ringfence.session import make_sessions
 
 _DAY = timedelta(days=1)
@@ -56,8 +56,9 @@ class Batcher:
         self._run = run
         self._key = key
         self._stop = stop
+        self._opened: dict[str, tuple[int, Opened]] = {}
 
-    def delete(self, item: Item, table: Due, receipted: datetime | None, lo: datetime | None, size: int) -> Batch | None:
+    def delete_next(self, item: Item, table: Due, receipted: datetime | None, lo: datetime | None, size: int) -> Batch | None:
         """Delete the next window of a table and return what that came to; None when nothing is left before the cutoff.
 
         Args:
@@ -84,7 +85,7 @@ class Batcher:
         for attempt in range(_TRIES):
             try:
                 with self._sessions.begin() as session:
-                    purge.begin_batch(session)
+                    purge.begin_batch(session, snapshot=True)
                     leases.fence(session, self._held, self._clock.now())
                     return act(session)
             except DBAPIError as error:
@@ -99,17 +100,25 @@ class Batcher:
         """Return what receipts of this transaction say; the version of the holds stays as it is until it ends."""
         return Stamp(self._run, self._held.token, self._key, holds.lock_version(session), self._clock.now())
 
+    def _opened_holds(self, session: Session, data_class: str, version: int) -> Opened:
+        """Return the open holds over a class. They change only with their version, which is locked."""
+        known = self._opened.get(data_class)
+        if known is None or known[0] != version:
+            known = self._opened[data_class] = (version, holds.opened(session, data_class))
+        return known[1]
+
     def _delete(self, session: Session, item: Item, table: Due, receipted: datetime | None, lo: datetime | None, size: int) -> Batch | None:
         began = self._clock.monotonic()
         stamp = self.stamp(session)
-        found = due.next_window(session, table, lo, size)
+        opened = self._opened_holds(session, table.data_class, stamp.hold_version)
+        found = due.next_window(session, table, opened, lo, size)
         if found is None:
             if receipted is None or receipted >= table.cutoff:
                 return None
             first = hi = table.cutoff
         else:
             first, hi = found
-        gone, cells = purge.delete_window(session, table, Window(first, hi), days_of(first, hi))
+        gone, cells = purge.delete_window(session, table, opened, Window(first, hi), days_of(first, hi))
         rows = sum(part.count.rows for part in gone)
         if not rows and hi < table.cutoff:
             return Batch(hi, 0, 0, self._clock.monotonic() - began)

@@ -23,7 +23,7 @@ from retention.purge.brakes import Brake, Past
 from retention.purge.governing import adopt, governing
 from retention.purge.outcome import Outcome, Report, Result, by_class
 from retention.purge.pace import Pace
-from retention.purge.planner import Item, Plan, make_plan
+from retention.purge.planner import Item, Plan, count_held, make_plan
 from retention.purge.sqlite_care import Care
 from retention.verify.format import Cutoff, RunClosed, RunStarted
 from ringfence.audit import log as audit
@@ -49,8 +49,9 @@ class Progress(msgspec.Struct, frozen=True):
 
     data_class: str
     policy: str
-    done: int  # rows of this class
-    due: int
+    done: int  # rows of this class that went, a call's legs among them
+    due: int  # rows that the plan counted, without legs, with those that legal holds keep
+    seconds: float  # that the last batch took
 
 
 class _StoppedError(Exception):
@@ -70,6 +71,7 @@ class Purge:
         holder: str,
         store_now: Callable[[Session], datetime] = moments.store_now,
         progress: Callable[[Progress], None] = lambda _progress: None,
+        largest: int | None = None,
     ) -> None:
         """Begin.
 
@@ -81,6 +83,7 @@ class Purge:
             holder: names this process in the lease.
             store_now: asks the store for its time; a simulation gives its own.
             progress: called after each batch.
+            largest: at most about so many rows in a batch; None = as many as its time allows.
         """
         self._engine = engine
         self._sessions = make_sessions(engine)
@@ -90,6 +93,7 @@ class Purge:
         self._holder = holder
         self._store_now = store_now
         self._progress = progress
+        self._largest = largest
 
     def plan(self, only: Collection[DataClass] | None = None) -> Plan:
         """Return what a run would do now: the dry run. Deletes and writes nothing.
@@ -128,8 +132,8 @@ class _Run:
     """One run under one lease."""
 
     def __init__(self, owner: Purge, held: Held, stop: Event, only: Collection[DataClass] | None) -> None:
-        self._owner = owner
-        self._engine, self._sessions, self._clock = owner._engine, owner._sessions, owner._clock  # noqa: SLF001  one class in two parts
+        # One class in two parts: what lasts, and what belongs to one run.
+        self._engine, self._sessions, self._clock, self._largest = owner._engine, owner._sessions, owner._clock, owner._largest  # noqa: SLF001
         self._settings, self._policy, self._store_now, self._progress = owner._settings, owner._policy, owner._store_now, owner._progress  # noqa: SLF001
         self._held, self._stop, self._only = held, stop, only
         self._id, self._key, self._now = audit.new_id(), secrets.token_bytes(32), self._clock.now()
@@ -151,7 +155,7 @@ class _Run:
         partitions.make_ahead(self._engine, self._now)
         sealed = conservation.seal(self._engine, self._clock, self._now)
         with self._sessions() as session:
-            plan = make_plan(session, policies, self._now, self._only)
+            plan = make_plan(session, policies, self._now, self._only, quick=True)
             tripped = self._unconfirmed(session, self._brakes(session, plan))
         if tripped:
             return self._stopped(plan, tripped)
@@ -168,8 +172,9 @@ class _Run:
                 if table.source.table in conservation.TABLES and table.source.table not in looked:
                     looked.add(table.source.table)
                     found += brakes.future(self._now, item.data_class.value, due_rows.newest_row(session, table.source))
-            history = [Past(past.cutoff_at, past.due) for past in runs.class_history(session, item.data_class.value, item.policy, _HISTORY)]
-            found += brakes.volume(item.data_class.value, item.due.rows, item.cutoff.at, history)
+            past = runs.class_history(session, item.data_class.value, item.policy, _HISTORY)
+            fresh = item.due.rows - (past[0].held if past else 0)  # what legal holds kept the last time is not new
+            found += brakes.volume(item.data_class.value, fresh, item.cutoff.at, [Past(each.cutoff_at, each.due - each.held) for each in past])
         return found
 
     def _unconfirmed(self, session: Session, found: list[Brake]) -> list[Brake]:
@@ -224,7 +229,7 @@ class _Run:
             log.exception("class_failed", data_class=item.data_class.value, error=type(error).__name__)
             outcome, done.reason = Outcome.FAILED, type(error).__name__
         self._receipts += done.receipts
-        result = Result(item.data_class.value, item.policy, outcome, done.rows, item.held, done.files, done.batches, done.longest_ms, done.reason)
+        result = Result(item.data_class.value, item.policy, outcome, done.rows, done.held, done.files, done.batches, done.longest_ms, done.reason)
         self._batcher.patiently(lambda session: _write_result(session, self._clock, self._id, result))
         return result
 
@@ -235,19 +240,21 @@ class _Run:
         if item.due.rows:
             for table in item.sources:
                 self._walk(item, table, done)
-        if item.held:
+            with self._sessions() as session:
+                done.held = count_held(session, item)
+        if done.held:
             return Outcome.HELD
         return Outcome.DONE if done.rows else Outcome.NOTHING_DUE
 
     def _walk(self, item: Item, table: due_rows.Due, done: _Tally) -> None:
         """Delete a table's windows from the oldest row to the cutoff."""
-        pace = Pace(sqlite=self._care.is_sqlite)
+        pace = Pace(sqlite=self._care.is_sqlite, largest=self._largest)
         receipted: datetime | None = None
         lo: datetime | None = None
         while lo is None or lo < table.cutoff:
             if self._stop.is_set():
                 raise _StoppedError
-            batch = self._batcher.delete(item, table, receipted, lo, pace.size)
+            batch = self._batcher.delete_next(item, table, receipted, lo, pace.size)
             if batch is None:
                 return
             lo = batch.hi
@@ -255,7 +262,7 @@ class _Run:
                 receipted = batch.hi
             done.add(batch.rows, batch.receipts, batch.seconds)
             pace.took(batch.seconds)
-            self._progress(Progress(item.data_class.value, item.policy, done.rows, item.due.rows))
+            self._progress(Progress(item.data_class.value, item.policy, done.rows, item.due.rows, batch.seconds))
             if not self._care.after_batch():
                 raise ContendedError
             pace.rest(self._stop)
@@ -322,6 +329,7 @@ class _Tally(msgspec.Struct):
     batches: int = 0
     longest_ms: int = 0
     files: int = 0
+    held: int = 0
     reason: str = ""
 
     def add(self, rows: int, receipts: int, seconds: float) -> None:
@@ -345,7 +353,7 @@ def _class_row(run: str, item: Item, now: datetime) -> dict[str, object]:
         "started_at": now,
         "due": item.due.rows,
         "rows": 0,
-        "held": item.held,
+        "held": 0,
         "files": 0,
         "batches": 0,
         "longest_ms": 0,
@@ -366,6 +374,7 @@ def _write_result(session: Session, clock: Clock, run: str, result: Result) -> N
         result.data_class,
         result.policy,
         rows=result.rows,
+        held=result.held,
         files=result.files,
         batches=result.batches,
         longest_ms=result.longest_ms,

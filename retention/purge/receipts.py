@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Iterable
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 from sqlalchemy.orm import Session
@@ -15,8 +16,8 @@ from retention.verify.format import Receipt
 from ringfence.audit.canonical import moment
 from ringfence.audit.log import Draft
 from ringfence.queries import runs
+from ringfence.queries.gone import Gone
 from ringfence.queries.holds import Window
-from ringfence.queries.purge import Gone
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -43,12 +44,12 @@ class _Ruled(msgspec.Struct, frozen=True):
 def write(session: Session, stamp: Stamp, item: Item, window: Window, gone: Iterable[Gone]) -> list[Draft]:
     """Write the receipts of a window, one a table, and return their audit entries, to be appended at the end of the transaction."""
     ruled = _Ruled(item.policy, item.policy_version, item.policy_digest, item.cutoff.at, moment(window.lo) if window.lo else "", moment(window.hi))
-    return [_write(session, stamp, item.data_class.value, part, "window", ruled) for part in gone]
+    return _write(session, stamp, item.data_class.value, gone, "window", ruled)
 
 
 def write_free(session: Session, stamp: Stamp, data_class: str, gone: Gone, reason: str) -> Draft:
     """Write the receipt of rows that went for another reason than age: `erasure`, `correction`, `moved`. `stamp.run` is the request's id."""
-    return _write(session, stamp, data_class, gone, reason, _Ruled())
+    return _write(session, stamp, data_class, [gone], reason, _Ruled())[0]
 
 
 def commitment(key: bytes, gone: Gone) -> str:
@@ -56,7 +57,14 @@ def commitment(key: bytes, gone: Gone) -> str:
     return hmac.new(key, gone.table.encode() + b"\n" + gone.keys, sha256).hexdigest()
 
 
-def _write(session: Session, stamp: Stamp, data_class: str, gone: Gone, reason: str, ruled: _Ruled) -> Draft:
+def _write(session: Session, stamp: Stamp, data_class: str, gone: Iterable[Gone], reason: str, ruled: _Ruled) -> list[Draft]:
+    made = [_facts(stamp, data_class, part, reason, ruled) for part in gone]
+    runs.add_receipts(session, [(stored, part.days) for part, stored, _ in made])
+    return [Draft(Receipt.KIND, told, "worker") for _, _, told in made]
+
+
+def _facts(stamp: Stamp, data_class: str, gone: Gone, reason: str, ruled: _Ruled) -> tuple[Gone, dict[str, Any], dict[str, Any]]:
+    """Return what the store and the audit log say of rows that went."""
     count = gone.count
     common = {
         "token": stamp.token,
@@ -74,9 +82,7 @@ def _write(session: Session, stamp: Stamp, data_class: str, gone: Gone, reason: 
         "commitment": commitment(stamp.key, gone),
     }
     stored = {"run_id": stamp.run, "at": stamp.at, "table_name": gone.table, "cutoff_at": ruled.cutoff, "oldest_at": count.oldest, "newest_at": count.newest}
-    runs.add_receipt(session, {**common, **stored}, gone.days)
-    fields = {
-        **common,
+    told = {
         "run": stamp.run,
         "table": gone.table,
         "min_t": moment(count.oldest) if count.oldest else None,
@@ -84,4 +90,4 @@ def _write(session: Session, stamp: Stamp, data_class: str, gone: Gone, reason: 
         "days": [[day.isoformat(), rows] for day, rows in gone.days],
         "cutoff": moment(ruled.cutoff) if ruled.cutoff else None,
     }
-    return Draft(Receipt.KIND, fields, "worker")
+    return gone, {**common, **stored}, {**common, **told}

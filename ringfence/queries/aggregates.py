@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import cache
 
-from sqlalchemy import delete, func, insert, or_, select
+from sqlalchemy import Executable, delete, func, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from ringfence.models import CallAggregate
-from ringfence.queries.purge import Cell
+from ringfence.models import Base, CallAggregate
+from ringfence.queries.gone import Cell
 
 OTHER = "*"  # no trunk is called so; trunk and destination of the cell that small ones are joined in
 
@@ -21,9 +22,15 @@ def add_cells(session: Session, cells: Iterable[Cell]) -> None:
     rows = [{name: getattr(cell, name) for name in names} for cell in cells]
     if not rows:
         return
-    make = postgresql.insert(CallAggregate) if session.get_bind().dialect.name == "postgresql" else sqlite.insert(CallAggregate)
-    sums = {name: getattr(CallAggregate, name) + make.excluded[name] for name in names[3:]}
-    session.execute(make.on_conflict_do_update(index_elements=names[:3], set_=sums), rows)
+    session.connection().execute(_addition(session.get_bind().dialect.name), rows)
+
+
+@cache
+def _addition(dialect: str) -> Executable:
+    table = Base.metadata.tables[CallAggregate.__tablename__]
+    make = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    sums = {name: table.c[name] + make.excluded[name] for name in ("calls", "answered", "billable_seconds")}
+    return make.on_conflict_do_update(index_elements=["day", "trunk", "destination"], set_=sums)
 
 
 def days_with_small_cells(session: Session, before: date, smallest: int) -> list[date]:

@@ -5,6 +5,7 @@ A hold is placed and a batch is deleted under the same lock, so a hold either is
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
@@ -28,13 +29,6 @@ class Scope(msgspec.Struct, frozen=True):
     until: datetime | None = None  # rows before this moment
 
 
-class Window(msgspec.Struct, frozen=True):
-    """Rows from a moment (None = since ever) to before another."""
-
-    lo: datetime | None
-    hi: datetime
-
-
 class Shape(msgspec.Struct, frozen=True):
     """Which kinds of holds there are; a statement asks for no others."""
 
@@ -45,6 +39,25 @@ class Shape(msgspec.Struct, frozen=True):
 
     def __bool__(self) -> bool:
         return self.account or self.number or self.both or self.neither
+
+
+class Window(msgspec.Struct, frozen=True):
+    """Rows from a moment (None = since ever) to before another. In statements that are made once and used often the moments are parameters."""
+
+    lo: Any
+    hi: Any
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """What deletions must know of the open holds over a class; it changes only with their version."""
+
+    shape: Shape
+    bounds: tuple[datetime, ...]  # where one begins or ends, in order
+
+    def next_bound(self, window: Window) -> datetime | None:
+        """Return the first bound inside a window. A window that ends there is wholly covered by each hold, or not at all."""
+        place = bisect_right(self.bounds, window.lo) if window.lo is not None else 0
+        return self.bounds[place] if place < len(self.bounds) and self.bounds[place] < window.hi else None
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -121,26 +134,19 @@ def secret_holds(session: Session, data_class: str) -> list[LegalHold]:
     return list(session.scalars(query))
 
 
-def shape_of(session: Session, data_class: str) -> Shape:
-    """Return which kinds of open holds there are over a class."""
-    account, number = LegalHold.account_id.is_not(None), LegalHold.number.is_not(None)
-    kinds = {(bool(row[0]), bool(row[1])) for row in session.execute(select(account, number).where(*_open(data_class)).distinct())}
-    return Shape((True, False) in kinds, (False, True) in kinds, (True, True) in kinds, (False, False) in kinds)
+def opened(session: Session, data_class: str) -> Opened:
+    """Return what there is of open holds over a class."""
+    query = select(LegalHold.account_id.is_not(None), LegalHold.number.is_not(None), LegalHold.since, LegalHold.until).where(*_open(data_class)).distinct()
+    rows = session.execute(query).all()
+    kinds = {(bool(row[0]), bool(row[1])) for row in rows}
+    shape = Shape((True, False) in kinds, (False, True) in kinds, (True, True) in kinds, (False, False) in kinds)
+    return Opened(shape, tuple(sorted({moment for row in rows for moment in (row[2], row[3]) if moment is not None})))
 
 
-def next_bound(session: Session, data_class: str, window: Window) -> datetime | None:
-    """Return where the first open hold begins or ends inside a window. A window that ends there is wholly covered by each hold, or not at all."""
-    found = []
-    for bound in (LegalHold.since, LegalHold.until):
-        query = select(func.min(bound)).where(*_open(data_class), bound < window.hi)
-        found.append(session.scalar(query if window.lo is None else query.where(bound > window.lo)))
-    return min((moment for moment in found if moment is not None), default=None)
-
-
-def held(columns: Columns, data_class: str, shape: Shape, window: Window) -> ColumnElement[bool]:
+def held(columns: Columns, data_class: str, shape: Shape, window: Window, *, legs: bool = True) -> ColumnElement[bool]:
     """Return the condition that a row of the window is kept by an open hold. The holds are read by the statement itself.
 
-    No hold may begin or end inside the window (see `next_bound`).
+    No hold may begin or end inside the window (see `Opened.next_bound`). Without `legs` the caller looks for held numbers among the legs (see `rung`).
     """
     covering = (*_open(data_class), _covers(window))
     column = columns.table.c
@@ -154,9 +160,9 @@ def held(columns: Columns, data_class: str, shape: Shape, window: Window) -> Col
     if shape.number:
         numbers = select(LegalHold.number).where(*covering, LegalHold.account_id.is_(None), LegalHold.number.is_not(None))
         parts += [and_(column[name].is_not(None), column[name].in_(numbers)) for name in columns.numbers]
-        if columns.legs:
-            rung = select(Leg.started_at, Leg.call_id).where(*_within(Leg.started_at, window), Leg.address.in_(numbers))
-            parts.append(tuple_(column.started_at, column.call_id).in_(rung))
+        if columns.legs and legs:
+            calls = select(Leg.started_at, Leg.call_id).where(*_within(Leg.started_at, window), rung(data_class, window))
+            parts.append(tuple_(column.started_at, column.call_id).in_(calls))
     if shape.both and columns.account:
         account = column[columns.account]
         pairs = select(LegalHold.account_id, LegalHold.number).where(*covering, LegalHold.account_id.is_not(None), LegalHold.number.is_not(None))
@@ -166,6 +172,12 @@ def held(columns: Columns, data_class: str, shape: Shape, window: Window) -> Col
             rung_of = known.where(*covering, LegalHold.account_id.is_not(None), *_within(Leg.started_at, window))
             parts.append(and_(account.is_not(None), tuple_(account, column.started_at, column.call_id).in_(rung_of)))
     return or_(false(), *parts)
+
+
+def rung(data_class: str, window: Window) -> ColumnElement[bool]:
+    """Return the condition that a leg of the window rang a number that an open hold is on."""
+    numbers = select(LegalHold.number).where(*_open(data_class), _covers(window), LegalHold.account_id.is_(None), LegalHold.number.is_not(None))
+    return Leg.address.in_(numbers)
 
 
 def covers_files(session: Session, data_class: str) -> bool:

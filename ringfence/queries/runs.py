@@ -9,7 +9,10 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
-from ringfence.models import FileTombstone, PurgeReceipt, PurgeReceiptDay, PurgeRun, PurgeRunClass
+from ringfence.models import Base, FileTombstone, PurgeReceipt, PurgeReceiptDay, PurgeRun, PurgeRunClass
+
+_RECEIPT = insert(Base.metadata.tables[PurgeReceipt.__tablename__]).returning(PurgeReceipt.id)
+_DAYS = insert(Base.metadata.tables[PurgeReceiptDay.__tablename__])
 
 
 def begin_run(session: Session, run: Mapping[str, Any], classes: Sequence[Mapping[str, Any]]) -> None:
@@ -30,17 +33,18 @@ def update_run(session: Session, run_id: str, **values: Any) -> None:
     session.execute(update(PurgeRun).where(PurgeRun.id == run_id).values(**values).execution_options(synchronize_session=False))
 
 
-def add_receipt(session: Session, values: Mapping[str, Any], days: Iterable[tuple[date, int]]) -> int:
-    """Write a receipt and return its id.
+def add_receipts(session: Session, receipts: Sequence[tuple[Mapping[str, Any], Iterable[tuple[date, int]]]]) -> None:
+    """Write receipts with the days of their rows.
 
     Raises:
         sqlalchemy.exc.IntegrityError: the run has a receipt of that window already.
     """
-    receipt_id: int = session.execute(insert(PurgeReceipt).values(**values).returning(PurgeReceipt.id)).scalar_one()
-    rows = [{"receipt_id": receipt_id, "day": day, "rows": count, "at": values["at"]} for day, count in days]
-    if rows:
-        session.execute(insert(PurgeReceiptDay), rows)
-    return receipt_id
+    connection, days = session.connection(), []
+    for values, counts in receipts:
+        receipt_id = connection.execute(_RECEIPT, dict(values)).scalar_one()
+        days += [{"receipt_id": receipt_id, "day": day, "rows": count, "at": values["at"]} for day, count in counts]
+    if days:
+        connection.execute(_DAYS, days)
 
 
 def last_runs(session: Session, limit: int) -> list[PurgeRun]:
