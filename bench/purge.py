@@ -43,8 +43,9 @@ DURABLE = ("max_connections=20", "shared_buffers=1GB", "timezone=UTC", "max_wal_
 _ACCOUNTS = 20_000
 _PER_SECOND = 50
 _HOLDS = 200
-_CALL = """INSERT INTO call (call_id, started_at, node, linkedid, direction, account_id, did, caller, caller_withheld, called, inbound_trunk, forwarded_to,
-    trunk, ringing_at, answered_at, ended_at, end_estimated, billable_seconds, disposition, forwarding_status, hangup_cause, hung_up_by, routed_by, plan_version)
+_CALL = """INSERT INTO call (call_id, started_at, node, linkedid, direction, account_id, did, caller, caller_withheld, called, inbound_trunk,
+    forwarded_to, trunk, ringing_at, answered_at, ended_at, end_estimated, billable_seconds, disposition, forwarding_status, hangup_cause,
+    hung_up_by, routed_by, plan_version)
     SELECT {id}, {at}, 'n1', {id}, 'inbound', {account}, {did}, {caller}, {no}, {did}, 'carrier-a', {mobile}, 'trunk-a', {at}, {at}, {at}, {no}, 56,
     'answered', 'forwarded', 16, 'caller', 'ari', 1 FROM {numbers}"""
 _LEG = """INSERT INTO leg (call_id, started_at, number, attempt, kind, address, trunk, dialled_at, answered_at, ended_at, disposition, hangup_cause)
@@ -61,7 +62,7 @@ def _words(engine: Engine, begins: datetime, seconds: float, first: int, last: i
         numbers = f"generate_series({first}, {last}) AS n"
         return {**common, "id": f"'n1-' || ({epoch})::bigint || '.' || n", "at": f"to_timestamp({epoch})", "no": "false", "numbers": numbers}
     moment = f"strftime('%Y-%m-%d %H:%M:%f000', {epoch}, 'unixepoch')"
-    numbers = f"(WITH RECURSIVE r(n) AS (VALUES({first}) UNION ALL SELECT n + 1 FROM r WHERE n < {last}) SELECT n FROM r)"
+    numbers = f"(WITH RECURSIVE r(n) AS (VALUES({first}) UNION ALL SELECT n + 1 FROM r WHERE n < {last}) SELECT n FROM r)"  # noqa: S608  numbers of our own
     return {**common, "id": f"'n1-' || cast({epoch} AS INTEGER) || '.' || n", "at": moment, "no": "0", "numbers": numbers}
 
 
@@ -158,7 +159,6 @@ def insert_steadily(url: str, home: str, stop: ProcessEvent, results: Any) -> No
 def disturbed(url: str, home: str, engine: Engine) -> Iterator[dict[str, float]]:
     """Keep inserting, keep an old snapshot open on PostgreSQL, and watch SQLite's log, while the body runs."""
     stop, results = multiprocessing.Event(), multiprocessing.Queue()  # type: ignore[var-annotated]
-    inserter = multiprocessing.get_context("spawn").Process(target=_nothing)
     inserter = multiprocessing.Process(target=insert_steadily, args=(url, home, stop, results))
     figures: dict[str, float] = {"wal_peak_mb": 0.0}
     ended = Event()
@@ -186,10 +186,6 @@ def disturbed(url: str, home: str, engine: Engine) -> Iterator[dict[str, float]]
         figures |= {"insert_p99_ms": took[int(len(took) * 0.99)], "insert_max_ms": took[-1], "inserts": len(took)}
 
 
-def _nothing() -> None:
-    return
-
-
 def _watch(log: Path, ended: Event, figures: dict[str, float]) -> None:
     while not ended.wait(0.02):
         if log.exists():
@@ -215,7 +211,7 @@ def measure(name: str, due: int, legs: int, home: Path, server: PostgresServer |
     settings = Settings(home=str(home), database=Database(url=url))
     engine = make_engine(settings)
     migrate.upgrade(engine)
-    now = datetime.now(UTC)  # noqa: DTZ  a benchmark's own
+    now = datetime.now(UTC)  # a benchmark's own
     seed(engine, now, due, legs)
     engine.dispose()
     copy = f"sqlite:///{home / 'raw.db'}"
