@@ -17,6 +17,7 @@ _COUNTER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _AHEAD = 3  # months made ahead
 _BY_MONTH = ("call", "leg")
 _TABLES = (
+    "read_barrier",
     "invoice_line",
     "held_row",
     "hold_state",
@@ -263,6 +264,14 @@ def _create_files() -> None:
 
 
 def _create_policies() -> None:
+    op.create_table(
+        "read_barrier",
+        sa.Column("data_class", sa.String(length=20), nullable=False),
+        sa.Column("policy", sa.String(length=40), nullable=False),
+        sa.Column("valid_from", _MOMENT, nullable=False),
+        sa.Column("cutoff_at", _MOMENT, nullable=False),
+        sa.PrimaryKeyConstraint("data_class", "policy", "valid_from", name="pk_read_barrier"),
+    )
     op.create_table(
         "policy_version",
         sa.Column("policy", sa.String(length=40), nullable=False),

@@ -111,14 +111,13 @@ class Batcher:
         began = self._clock.monotonic()
         stamp = self.stamp(session)
         opened = self._opened_holds(session, table.data_class, stamp.hold_version)
-        found = due.next_window(session, table, opened, lo, size)
-        if found is None:
+        window = due.next_window(session, table, opened, lo, size)
+        if window is None:
             if receipted is None or receipted >= table.cutoff:
                 return None
-            first = hi = table.cutoff
-        else:
-            first, hi = found
-        gone, cells = purge.delete_window(session, table, opened, Window(first, hi), days_of(first, hi))
+            window = Window(table.cutoff, table.cutoff, table.cutoff)
+        hi = window.hi
+        gone, cells = purge.delete_window(session, table, opened, window, days_of(window.oldest, hi))
         rows = sum(part.count.rows for part in gone)
         if not rows and hi < table.cutoff:
             return Batch(hi, 0, 0, self._clock.monotonic() - began)

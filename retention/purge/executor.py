@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from retention import incidents
 from retention.calendar import local_date
-from retention.purge import aggregates, brakes, conservation, files, partitions, receipts
+from retention.purge import aggregates, barrier, brakes, conservation, files, partitions, receipts
 from retention.purge.batch import Batcher, ContendedError, days_of
 from retention.purge.brakes import Brake, Past
 from retention.purge.governing import adopt, governing
@@ -151,6 +151,7 @@ class _Run:
         with self._sessions.begin() as session:
             purge.begin_batch(session)
             policies = governing(session, self._policy, self._now)
+            barrier.write_ahead(session, policies, self._now)
             adopt(session, self._clock, policies, self._now)
         partitions.make_ahead(self._engine, self._now)
         sealed = conservation.seal(self._engine, self._clock, self._now)

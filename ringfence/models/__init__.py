@@ -19,6 +19,7 @@ from ringfence.models.retention import (
     PurgeReceiptDay,
     PurgeRun,
     PurgeRunClass,
+    ReadBarrier,
     SealedDay,
 )
 from ringfence.models.trunks import Trunk
@@ -53,6 +54,7 @@ __all__ = [
     "PurgeReceiptDay",
     "PurgeRun",
     "PurgeRunClass",
+    "ReadBarrier",
     "SealedDay",
     "SetAsideLine",
     "Target",

@@ -223,3 +223,14 @@ class AccountPolicy(Base):
     account_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False, info=about(DataClass.ACCOUNT, "the account", personal=True))
     policy: Mapped[str] = mapped_column(String(40), info=about(DataClass.ACCOUNT, "the policy's key"))
     since: Mapped[datetime] = mapped_column(UtcDateTime, info=about(DataClass.ACCOUNT, "from when", source="system"))
+
+
+class ReadBarrier(Base):
+    """Up to when rows are past their window, from a moment on: written ahead by the worker, so that reading needs no calendar and no worker."""
+
+    __tablename__ = "read_barrier"
+
+    data_class: Mapped[str] = mapped_column(String(20), primary_key=True, info=about(_OPERATIONAL, "the class"))
+    policy: Mapped[str] = mapped_column(String(40), primary_key=True, info=about(_OPERATIONAL, "the policy; empty = of accounts without their own"))
+    valid_from: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True, info=about(_OPERATIONAL, "from when", source="system"))
+    cutoff_at: Mapped[datetime] = mapped_column(UtcDateTime, info=about(_OPERATIONAL, "rows before this moment are shown to nobody", source="system"))

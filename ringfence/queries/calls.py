@@ -1,4 +1,4 @@
-"""Reading calls: filtered, streamed in constant memory, and with withheld callers kept withheld."""
+"""Reading calls: filtered, streamed in constant memory, with withheld callers kept withheld, and without what is past its window, purged yet or not."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 
 from ringfence.errors import NotFound
 from ringfence.models import Account, Call, Leg
+from ringfence.models.base import DataClass
+from ringfence.queries.barrier import readable
 from ringfence.values import Direction, Disposition, RoutedBy
 
 WITHHELD = "withheld"
@@ -49,7 +51,8 @@ def stream_calls(
     order = (Call.started_at.desc(), Call.call_id.desc()) if newest_first else (Call.started_at, Call.call_id)
     columns = [Call.__table__.c[name] for name in _FIELDS]
     query = select(*columns, Account.ref.label("account")).outerjoin(Account, Account.id == Call.account_id)
-    query = query.where(*_conditions(which, reveal=reveal)).order_by(*order).limit(limit)
+    query = query.where(*_conditions(which, reveal=reveal), *readable(session, DataClass.CALL_LOG, Call.started_at, Call.account_id))
+    query = query.order_by(*order).limit(limit)
     for row in session.execute(query, execution_options={"yield_per": _AT_ONCE}):
         yield _shown(dict(row._mapping), reveal=reveal)  # noqa: SLF001  SQLAlchemy's documented name
 
@@ -60,7 +63,8 @@ def get_call(session: Session, call_id: str, *, reveal: bool = False) -> tuple[d
     Raises:
         NotFound: the store has no such call.
     """
-    row = session.execute(select(Call, Account.ref).outerjoin(Account, Account.id == Call.account_id).where(Call.call_id == call_id)).first()
+    query = select(Call, Account.ref).outerjoin(Account, Account.id == Call.account_id).where(Call.call_id == call_id)
+    row = session.execute(query.where(*readable(session, DataClass.CALL_LOG, Call.started_at, Call.account_id))).first()
     if row is None:
         raise NotFound(f"there is no call {call_id}", hint="'ringfence cdr list' shows ids; a call is booked within a second of its end")
     call, ref = row

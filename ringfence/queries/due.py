@@ -15,8 +15,9 @@ from ringfence.models.base import UtcDateTime
 from ringfence.queries import holds
 from ringfence.queries.holds import Columns, Opened, Window
 
-_EVER = datetime(1, 1, 1, tzinfo=UTC)
-BOUNDS = Window(bindparam("lo", type_=UtcDateTime()), bindparam("hi", type_=UtcDateTime()))  # of statements that are made once
+EVER = datetime(1, 1, 1, tzinfo=UTC)
+# Of statements that are made once and used often.
+BOUNDS = Window(*(bindparam(name, type_=UtcDateTime()) for name in ("lo", "hi", "oldest")))
 CLOSED = "account.closed_at"  # the moment of a row whose account was closed then
 
 
@@ -106,22 +107,23 @@ def due_where(due: Due, window: Window) -> list[ColumnElement[bool]]:
     return [*conditions, *_governed(due)]
 
 
-def next_window(session: Session, due: Due, opened: Opened, lo: datetime | None, size: int) -> tuple[datetime, datetime] | None:
-    """Return the time of the first row from `lo` on, and where a window of about `size` rows ends; None when there is no row before the cutoff.
+def next_window(session: Session, due: Due, opened: Opened, lo: datetime | None, size: int) -> Window | None:
+    """Return the next window of about `size` rows, from `lo` on (None = since ever); None when there is no row before the cutoff.
 
     Rows of one moment are never parted.
     """
     first_one, place, later = _walk(due)
     connection = session.connection()
-    first = connection.scalar(first_one, {"lo": lo or _EVER})
+    first = connection.scalar(first_one, {"lo": lo or EVER})
     if first is None:
         return None
-    last = connection.scalar(place, {"lo": first, "size": size})
+    last = connection.scalar(place, {"lo": lo or EVER, "size": size})
     if last is not None and last <= first:
         last = connection.scalar(later, {"lo": first})
     hi = due.cutoff if last is None else last
-    bound = opened.next_bound(Window(first, hi))
-    return first, hi if bound is None else bound
+    window = Window(lo or EVER, hi, first)
+    bound = opened.next_bound(window)
+    return window if bound is None else Window(window.lo, bound, first)
 
 
 @lru_cache(maxsize=64)

@@ -42,7 +42,7 @@ class Days(msgspec.Struct, frozen=True):
 
     def of(self, moment: datetime) -> date:
         """Return the day of a moment."""
-        return self.names[bisect_right(self.starts, moment) - 1]
+        return self.names[max(bisect_right(self.starts, moment) - 1, 0)]
 
 
 def cells_of(rows: Iterable[Any], days: Days, first: int, *, sqlite: bool) -> list[Cell]:
@@ -73,7 +73,7 @@ def _day_of(days: Days, *, sqlite: bool) -> Callable[[Any], date]:
     if not sqlite:
         return days.of
     starts, names = [start.replace(tzinfo=None).isoformat(" ", "microseconds") for start in days.starts], days.names
-    return lambda at: names[bisect_right(starts, at) - 1]
+    return lambda at: names[max(bisect_right(starts, at) - 1, 0)]  # a text without a fraction is before the same moment with one
 
 
 def key_of(values: Sequence[Any]) -> str:

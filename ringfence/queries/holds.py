@@ -46,6 +46,12 @@ class Window(msgspec.Struct, frozen=True):
 
     lo: Any
     hi: Any
+    oldest: Any = None  # no row in it is older than this, which may be later than `lo`
+
+    @property
+    def begins(self) -> Any:
+        """Where a hold must have begun to cover it wholly."""
+        return self.lo if self.oldest is None else self.oldest
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -56,7 +62,7 @@ class Opened(msgspec.Struct, frozen=True):
 
     def next_bound(self, window: Window) -> datetime | None:
         """Return the first bound inside a window. A window that ends there is wholly covered by each hold, or not at all."""
-        place = bisect_right(self.bounds, window.lo) if window.lo is not None else 0
+        place = bisect_right(self.bounds, window.begins) if window.begins is not None else 0
         return self.bounds[place] if place < len(self.bounds) and self.bounds[place] < window.hi else None
 
 
@@ -234,8 +240,8 @@ def _of_class(data_class: str) -> ColumnElement[bool]:
 
 def _covers(window: Window) -> ColumnElement[bool]:
     begun: ColumnElement[bool] = LegalHold.since.is_(None)
-    if window.lo is not None:
-        begun = or_(begun, LegalHold.since <= window.lo)
+    if window.begins is not None:
+        begun = or_(begun, LegalHold.since <= window.begins)
     return and_(begun, or_(LegalHold.until.is_(None), LegalHold.until >= window.hi))
 
 

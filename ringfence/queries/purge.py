@@ -47,11 +47,11 @@ def delete_window(session: Session, due: Due, opened: Opened, window: Window, da
     """Delete what is due in a window and no hold keeps; return what went from each table, and the calls' cells.
 
     What only a secret hold covers leaves its table too, for the hold's keeper. The caller has locked the version of the holds, and no open hold begins
-    or ends inside the window.
+    or ends inside the window. `days` begin with the day of its oldest row.
     """
     connection = session.connection()
     _keep_secretly(session, due, opened, window)
-    bounds = {"lo": window.lo, "hi": window.hi}
+    bounds = {"lo": window.lo, "hi": window.hi, "oldest": window.oldest}
     if connection.dialect.name == "postgresql" and due.source.legs:
         return delete_calls(session, due, opened, window, days)
     sqlite = connection.dialect.name == "sqlite"
@@ -70,7 +70,7 @@ def sweep_legs(session: Session, before: datetime, days_of: Callable[[datetime],
     if first is None:
         return None
     connection, days = session.connection(), days_of(first)
-    bounds = {"lo": first, "hi": before}
+    bounds = {"oldest": first, "hi": before}
     rows = connection.execute(_LEGS_RAW, bounds).all()
     return gone_of([(row[0], key_of(row[1:])) for row in rows], Leg.__tablename__, days, sqlite=connection.dialect.name == "sqlite")
 
@@ -102,7 +102,7 @@ def _keep_secretly(session: Session, due: Due, opened: Opened, window: Window) -
         if opened.shape:
             conditions.append(~holds.held(source.columns, due.data_class, opened.shape, window))
         rows = session.execute(select(source.of).where(*conditions, holds.matches(source.columns, hold))).mappings().all()
-        kept = [_kept(hold.id, due.data_class, source.table, row[source.time] if source.time != CLOSED else window.lo, row) for row in rows]
+        kept = [_kept(hold.id, due.data_class, source.table, row[source.time] if source.time != CLOSED else window.oldest, row) for row in rows]
         if source.legs:
             for row in rows:
                 legs = session.execute(select(_LEG).where(Leg.started_at == row["started_at"], Leg.call_id == row["call_id"])).mappings()
@@ -137,4 +137,4 @@ def drop_held_rows(session: Session, hold_id: str) -> int:
 
 
 # A call's legs count from 1: its id, once for each, says which went.
-_LEGS_RAW = delete(_LEG).where(*_orphaned(BOUNDS)).returning(type_coerce(_LEG.c.started_at, String), _LEG.c.call_id)
+_LEGS_RAW = delete(_LEG).where(*_orphaned(Window(BOUNDS.oldest, BOUNDS.hi))).returning(type_coerce(_LEG.c.started_at, String), _LEG.c.call_id)

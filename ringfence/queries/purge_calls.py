@@ -30,7 +30,7 @@ _KEPT: ColumnElement[Any] = bindparam("kept", type_=ARRAY(String))
 def delete_calls(session: Session, due: Due, opened: Opened, window: Window, days: Days) -> tuple[list[Gone], list[Cell]]:
     """Delete the window's calls that are due and that no open hold keeps, and legs without a call; return what went."""
     connection = session.connection()
-    values: dict[str, Any] = {"lo": window.lo, "hi": window.hi, "starts": days.starts, "kept": []}
+    values: dict[str, Any] = {"lo": window.lo, "hi": window.hi, "oldest": window.oldest, "starts": days.starts, "kept": []}
     if opened.shape.number:
         values["kept"] = list(connection.scalars(_rung(due.data_class), values))
     calls, cells, kept = _calls(connection.execute(_count_calls(due, opened.shape), values), days)
@@ -44,7 +44,7 @@ def delete_calls(session: Session, due: Due, opened: Opened, window: Window, day
 
 
 def _within(table: Any) -> list[ColumnElement[bool]]:
-    return [table.c.started_at >= BOUNDS.lo, table.c.started_at < BOUNDS.hi]
+    return [table.c.started_at >= BOUNDS.oldest, table.c.started_at < BOUNDS.hi]
 
 
 def _others(table: Any) -> ColumnElement[bool]:

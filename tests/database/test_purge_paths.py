@@ -32,6 +32,7 @@ SOURCES = [(data_class, kept.source) for data_class, tables in CATALOGUE.items()
 DELETES = {
     "ringfence/queries/purge.py": "the purge: asks holds for every row",
     "ringfence/queries/purge_calls.py": "the purge of calls on PostgreSQL: asks holds for every row",
+    "ringfence/queries/barrier.py": "up to when rows may be shown; says nothing of anybody",
     "ringfence/queries/aggregates.py": "counts that identify nobody",
     "ringfence/queries/policies.py": "which policy governs an account; says nothing else",
     "ringfence/queries/accounts.py": "provisioning: a phone that a customer gave up",

@@ -1,0 +1,90 @@
+"""What each class of a policy has to do at a moment, without a store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from retention.calendar import parse_period
+from retention.classes import StartEvent
+from retention.policies.load import shipped_policy
+from retention.purge.batch import days_of
+from retention.purge.governing import Governing, digest, document
+from retention.purge.pace import Pace
+from retention.purge.planner import items_of
+from ringfence.errors import Misconfigured
+from ringfence.models.base import DataClass
+from ringfence.queries.due import CLOSED
+
+NOW = datetime(2026, 11, 20, 3, 30, tzinfo=UTC)
+
+
+def test_the_cutoff_of_a_table_is_that_of_its_class() -> None:
+    item = next(item for item in items_of(shipped_policy("recommended"), NOW, default=True) if item.data_class is DataClass.CALL_LOG)
+    assert item.cutoff.at == datetime(2025, 11, 20, tzinfo=UTC)
+    assert [(table.source.table, table.cutoff, table.event, table.minimum) for table in item.sources] == [("call", item.cutoff.at, "started_at", None)]
+
+
+def test_a_minimum_is_weighed_by_its_own_event() -> None:
+    """OfficeNumber keeps bills 6 years from the closure of the account, and at least 6 years from the bill."""
+    item = next(item for item in items_of(shipped_policy("officenumber"), NOW, default=True) if item.data_class is DataClass.BILLING)
+    table = item.sources[0]
+    assert (table.event, table.minimum_event, table.cutoff, table.minimum) == (
+        CLOSED,
+        "started_at",
+        datetime(2020, 11, 20, tzinfo=UTC),
+        datetime(2020, 11, 20, tzinfo=UTC),
+    )
+
+
+def test_another_policy_than_the_default_has_only_what_belongs_to_accounts() -> None:
+    tables = {table.source.table for item in items_of(shipped_policy("voipfone"), NOW, default=False) for table in item.sources}
+    assert {"call", "invoice_line", "account", "endpoint"} <= tables
+    assert not tables & {"purge_receipt", "plan_change", "incident"}
+
+
+def test_an_event_that_a_table_does_not_know_is_refused() -> None:
+    policy = shipped_policy("recommended")
+    rule = msgspec.structs.replace(policy.rules[DataClass.CALL_LOG], start=StartEvent.BILLED)
+    odd = msgspec.structs.replace(policy, rules={**policy.rules, DataClass.CALL_LOG: rule})
+    with pytest.raises(Misconfigured, match="call does not say when billed happened"):
+        list(items_of(odd, NOW, default=True))
+
+
+def test_a_document_says_what_the_verifier_needs_and_its_digest_changes_with_it() -> None:
+    policy = shipped_policy("recommended")
+    said = document(policy)
+    assert said["classes"]["call_log"] == {"period": "P12M", "year_end": None}
+    assert said["classes"]["billing"] == {"period": "P75M", "year_end": "03-31"}
+    assert "operational" not in said["classes"]
+    rule = msgspec.structs.replace(policy.rules[DataClass.CALL_LOG], window=parse_period("P6M"))
+    shorter = msgspec.structs.replace(policy, rules={**policy.rules, DataClass.CALL_LOG: rule})
+    assert digest(shorter) != digest(policy)
+
+
+def test_the_default_comes_first() -> None:
+    policies = Governing(shipped_policy("recommended"), (shipped_policy("voipfone"),))
+    assert [policy.key for policy in policies.all] == ["recommended", "voipfone"]
+
+
+def test_days_of_a_window_are_those_of_london() -> None:
+    days = days_of(datetime(2026, 3, 28, 23, 30, tzinfo=UTC), datetime(2026, 3, 29, 23, 30, tzinfo=UTC))
+    assert [day.isoformat() for day in days.names] == ["2026-03-28", "2026-03-29", "2026-03-30"]
+    assert days.of(datetime(2026, 3, 29, 22, 59, tzinfo=UTC)).isoformat() == "2026-03-29"
+    assert days.of(datetime(2026, 3, 29, 23, 0, tzinfo=UTC)).isoformat() == "2026-03-30"  # summer time began
+
+
+def test_batches_shrink_at_once_and_grow_step_by_step() -> None:
+    pace = Pace(sqlite=False)
+    pace.took(0.45)
+    assert pace.size == 500
+    pace.took(0.001)
+    assert pace.size == 751
+    pace.took(9.0)
+    assert pace.size == 200
+    for _ in range(20):
+        pace.took(timedelta(milliseconds=1).total_seconds())
+    assert pace.size == 12_000
+    assert Pace(sqlite=True, largest=40).size == 40
