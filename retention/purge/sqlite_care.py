@@ -15,7 +15,7 @@ from ringfence.queries import sqlite_file
 
 LARGEST_LOG = 1 << 30  # bytes; a run that cannot keep the log below this stops
 CHECKPOINT_AT = 128 << 20
-_PAGES = 500  # given back at once
+_PAGES = 2_000  # given back at once
 _TRIES = 20
 _PAUSE = 0.05
 

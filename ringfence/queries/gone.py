@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from ringfence.destinations import destination_of
+from ringfence.destinations import LONGEST_PREFIX, destination_of
 from ringfence.queries.due import Count
 
 
@@ -48,32 +48,39 @@ class Days(msgspec.Struct, frozen=True):
 def cells_of(rows: Iterable[Any], days: Days, first: int, *, sqlite: bool) -> list[Cell]:
     """Return the cells of calls that came back as (time, ..., trunk, target, answered, seconds); the trunk is at `first`."""
     day_of = _day_of(days, sqlite=sqlite)
-    calls, answered, seconds = Counter[Any](), Counter[Any](), Counter[Any]()
+    found: dict[tuple[date, str, str], list[int]] = {}
     for row in rows:
-        cell = (day_of(row[0]), row[first] or "", destination_of(row[first + 1]).value)
-        calls[cell] += 1
-        seconds[cell] += row[first + 3]
-        if row[first + 2] is not None:
-            answered[cell] += 1
-    return [Cell(cell[0], cell[1], cell[2], calls[cell], answered[cell], seconds[cell]) for cell in sorted(calls)]
+        trunk, target, answered, seconds = row[first : first + 4]
+        cell = (day_of(row[0]), trunk or "", _kind(target[:LONGEST_PREFIX] if target else ""))
+        sums = found.get(cell)
+        if sums is None:
+            sums = found[cell] = [0, 0, 0]
+        sums[0] += 1
+        sums[1] += answered is not None
+        sums[2] += seconds
+    return [Cell(*cell, *sums) for cell, sums in sorted(found.items())]
+
+
+@lru_cache(maxsize=4096)
+def _kind(beginning: str) -> str:
+    return destination_of(beginning).value
 
 
 def gone_of(rows: Sequence[tuple[Any, str]], table: str, days: Days, *, sqlite: bool) -> Gone:
     """Return what went, of rows that came back as (time, key). On SQLite times are texts as stored."""
     if not rows:
         return Gone(table, Count(), (), b"")
-    day_of = _day_of(days, sqlite=sqlite)
-    by_day = Counter(day_of(at) for at, _ in rows)
-    times = [min(at for at, _ in rows), max(at for at, _ in rows)]
-    oldest, newest = (datetime.fromisoformat(at).replace(tzinfo=UTC) for at in times) if sqlite else times
-    return Gone(table, Count(len(rows), oldest, newest), tuple(sorted(by_day.items())), sorted_keys([key for _, key in rows]))
+    times = sorted(at for at, _ in rows)  # nearly in order already
+    starts: Sequence[Any] = [_text(start) for start in days.starts] if sqlite else days.starts
+    ends = [*(bisect_left(times, start) for start in starts[1:]), len(times)]
+    counts = ((day, end - begin) for day, begin, end in zip(days.names, [0, *ends], ends, strict=False))
+    oldest, newest = (datetime.fromisoformat(at).replace(tzinfo=UTC) if sqlite else at for at in (times[0], times[-1]))
+    return Gone(table, Count(len(rows), oldest, newest), tuple((day, count) for day, count in counts if count), sorted_keys([key for _, key in rows]))
 
 
-def _day_of(days: Days, *, sqlite: bool) -> Callable[[Any], date]:
-    if not sqlite:
-        return days.of
-    starts, names = [start.replace(tzinfo=None).isoformat(" ", "microseconds") for start in days.starts], days.names
-    return lambda at: names[max(bisect_right(starts, at) - 1, 0)]  # a text without a fraction is before the same moment with one
+def _text(moment: datetime) -> str:
+    """Return a moment as SQLite stores it."""
+    return moment.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def key_of(values: Sequence[Any]) -> str:
@@ -85,3 +92,10 @@ def sorted_keys(keys: list[str]) -> bytes:
     """Return keys in order, one a line; sorts the list that it is given."""
     keys.sort()
     return "\n".join(keys).encode()
+
+
+def _day_of(days: Days, *, sqlite: bool) -> Callable[[Any], date]:
+    if not sqlite:
+        return days.of
+    starts, names = [_text(start) for start in days.starts], days.names
+    return lambda at: names[max(bisect_right(starts, at) - 1, 0)]  # a text without a fraction is before the same moment with one

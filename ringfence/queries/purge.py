@@ -35,6 +35,7 @@ def begin_batch(session: Session, *, snapshot: bool = False) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA busy_timeout=5000")
         connection.exec_driver_sql(f"PRAGMA cache_size=-{_CACHE}")
+        connection.exec_driver_sql("PRAGMA wal_autocheckpoint=0")  # the log is written back between batches, not inside a commit
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         return
     if snapshot:

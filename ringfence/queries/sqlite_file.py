@@ -25,8 +25,6 @@ def give_back(engine: Engine, pages: int) -> bool:
     with engine.connect() as connection:
         if connection.exec_driver_sql("PRAGMA auto_vacuum").scalar_one() != 2:
             return False
-        cursor = connection.connection.cursor()
-        cursor.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()  # one page a step: it must be read to its end
-        cursor.close()
-        connection.commit()
+        # As a script: run as one statement the driver stops after the first page.
+        connection.connection.cursor().executescript(f"PRAGMA incremental_vacuum({pages})")
         return True
