@@ -93,6 +93,21 @@ class Health(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agi: int = 9472
     ledger: int = 9473
     ami: int = 9474
+    worker: int = 9475
+
+
+class Controller(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who answers for the data (claim ON-1): printed on every report, export and notice."""
+
+    name: str = ""
+    privacy_contact: str = ""
+    support_contact: str = ""
+
+
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long data is kept."""
+
+    policy: str = "recommended"  # key of the operator's policy; an account can have another
 
 
 class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,6 +131,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     routing: Routing = msgspec.field(default_factory=Routing)
     health: Health = msgspec.field(default_factory=Health)
     audit: Audit = msgspec.field(default_factory=Audit)
+    controller: Controller = msgspec.field(default_factory=Controller)
+    retention: Retention = msgspec.field(default_factory=Retention)
 
     @property
     def database_url(self) -> str:

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from ari_app.cdr.journal import read_decided
+from ari_app.private.node import wait_until
 from ari_app.private.root import Root
 from ringfence.clock import SystemClock
 from ringfence.queries.accounts import set_account_state
@@ -72,6 +73,8 @@ def test_asterisk_takes_the_answer_and_the_journal_has_it(node: Rendered, route_
     (decided,) = read_decided(node.settings.journal_dir)
     assert (decided.by, decided.n, decided.rf.split(":")[0], decided.rf.split(":")[4]) == ("agi", 1, "agi", "unknown_number")
     assert decided.facts.startswith("in:+442079460001:+442079460123:")
+    wait_until(node.settings.ledger_path.is_file, 10, "the ledger")  # written after the answer
+    wait_until(lambda: decided.rf in node.settings.ledger_path.read_text(encoding="utf-8"), 10, "the call's record")
     ledger = node.settings.ledger_path.read_text(encoding="utf-8")
     assert f"|{decided.rf}|" in ledger
     assert f'"linkedid":"{decided.id}"' in ledger.replace(": ", ":")
