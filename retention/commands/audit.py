@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from retention.evidence import Evidence, make_bundle, write_bundle
+from retention import export as evidence
+from retention.evidence import write_bundle
 from ringfence.audit import log
 from ringfence.audit.check import check_log
 from ringfence.audit.keys import load_signer, make_key
@@ -112,14 +113,16 @@ def verify(installation: Installation, *, as_json: bool) -> None:
 def export(installation: Installation, target: Path, since: datetime | None, *, as_json: bool) -> None:
     """Write an evidence bundle into a new folder, or a .tar, for ringfence-verify."""
     signer = load_signer(installation.settings)
-    with installation.changing() as session:
-        queries.lock_head(session)
-        start = queries.find_checkpoint(session, until=since.replace(tzinfo=UTC)) if since else None
-        first = start.size if start else 0
-        files = make_bundle(session, installation.clock, signer, Evidence(), first=first)
-        write_bundle(files, target)
-    manifest = json.loads(files["manifest.json"])
-    result = {"bundle": str(target), "origin": manifest["origin"], "first": first, "size": manifest["size"], "verifier_key": signer.verifier_key}
+    with installation.translated():
+        made = evidence.export(
+            installation.engine,
+            installation.clock,
+            signer,
+            installation.settings.retention.policy,
+            since=since.replace(tzinfo=UTC) if since else None,
+            save=lambda files: write_bundle(files, target),
+        )
+    result = {"bundle": str(target), "origin": signer.name, "first": made.first, "size": made.size, "verifier_key": signer.verifier_key}
     emit_one(result, as_json=as_json)
 
 

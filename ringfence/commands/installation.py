@@ -48,7 +48,7 @@ class Installation:
             Unavailable: the store cannot be reached.
             Conflict: its schema is not that of this release.
         """
-        with _translated(), make_sessions(self.engine)() as session:
+        with self.translated(), make_sessions(self.engine)() as session:
             yield session
             session.rollback()
 
@@ -60,25 +60,30 @@ class Installation:
             Unavailable: the store cannot be reached.
             Conflict: its schema is not that of this release.
         """
-        with _translated(), make_sessions(self.engine)() as session:
+        with self.translated(), make_sessions(self.engine)() as session:
             yield session
             if commit:
                 session.commit()
             else:
                 session.rollback()
 
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn what the store says into errors for an operator, for work that opens its own transactions.
+
+        Raises:
+            Unavailable: the store cannot be reached.
+            Conflict: its schema is not that of this release.
+        """
+        try:
+            yield
+        except (OperationalError, ProgrammingError) as error:
+            if _is_schema_error(error):
+                raise Conflict("the store's schema is not that of this release", hint="run 'ringfence db upgrade'") from error
+            raise Unavailable(f"the store does not answer: {type(error.orig).__name__}", hint="check database.url, and that the server is up") from error
+
 
 installed = click.make_pass_decorator(Installation)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, ProgrammingError) as error:
-        if _is_schema_error(error):
-            raise Conflict("the store's schema is not that of this release", hint="run 'ringfence db upgrade'") from error
-        raise Unavailable(f"the store does not answer: {type(error.orig).__name__}", hint="check database.url, and that the server is up") from error
 
 
 def _is_schema_error(error: DBAPIError) -> bool:

@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, text
-from sqlalchemy.orm import Session
 
-from retention import holds
-from retention.evidence import Evidence, make_bundle, write_bundle
-from retention.policies.load import shipped
-from retention.purge import conservation
+from retention.evidence import write_bundle
+from retention.export import export
 from retention.purge.executor import Purge
-from retention.purge.governing import document
 from retention.verify.main import main as verify_main
 from ringfence.audit.notes import Signer
 from ringfence.clock import FixedClock
-from ringfence.queries import ledger, policies
+from ringfence.queries import ledger
 from ringfence.queries.ledger import Booking, CallRow, LegRow, micros
 from ringfence.session import make_sessions
 from ringfence.settings import Settings
@@ -104,17 +100,5 @@ def older(engine: Engine, table: str, moment: datetime) -> int:
 
 def verified(engine: Engine, clock: FixedClock, folder: Path) -> int:
     """Make a bundle of everything and return what `ringfence-verify` says: 0 = all is well."""
-    with make_sessions(engine).begin() as session:
-        conservation.tell_late(session, clock)
-    with make_sessions(engine).begin() as session:
-        files = make_bundle(session, clock, SIGNER, evidence_of(session))
-    write_bundle(files, folder)
+    write_bundle(export(engine, clock, SIGNER, "recommended").files, folder)
     return verify_main([str(folder), "--key", SIGNER.verifier_key])
-
-
-def evidence_of(session: Session) -> Evidence:
-    """Return what the store says besides the log."""
-    known = {(policy.key, policy.version): policy for policy in shipped().values()}
-    documents = tuple(row.document for row in policies.list_adopted(session))
-    assert all(document(known[row["policy"], row["version"]]) == row for row in documents)
-    return Evidence(policies=documents, holds=holds.evidence(session), balances=tuple(conservation.balances(session)))
