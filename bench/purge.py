@@ -11,7 +11,6 @@ import argparse
 import json
 import multiprocessing
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,10 +28,8 @@ from sqlalchemy import Engine, text
 from retention import holds
 from retention.calendar import Period, cutoff
 from retention.purge import conservation
-from retention.purge.executor import Progress, Purge
 from ringfence import migrate
 from ringfence.clock import SystemClock
-from ringfence.models.base import DataClass
 from ringfence.queries.holds import Scope
 from ringfence.queries.partitions import ensure_months
 from ringfence.session import make_engine, make_sessions
@@ -98,43 +95,6 @@ def place_holds(engine: Engine, today: date) -> None:
         scope = Scope(account_id=number * 97 + 1) if number % 2 else Scope(number=f"+44207{9_460_000 + number * 89}")
         with make_sessions(engine).begin() as session:
             holds.place(session, SystemClock(), scope, reason="bench", owner="bench", review_by=today + timedelta(days=90))
-
-
-def worker(url: str, home: str) -> None:
-    """Purge a store in this process and print the figures."""
-    engine = make_engine(Settings(home=home, database=Database(url=url)))
-    batches: list[float] = []
-    done: list[Progress] = []
-
-    def note(progress: Progress) -> None:
-        batches.append(progress.seconds)
-        done.append(progress)
-
-    it = Purge(engine, Settings(home=home), SystemClock(), policy="recommended", holder="bench", progress=note)
-    began = time.perf_counter()
-    report = it.run(only=[DataClass.CALL_LOG])
-    seconds = time.perf_counter() - began
-    assert report is not None
-    assert not report.stopped, report.stopped
-    tenth = max(len(batches) // 10, 1)
-    head = batches[tenth : 2 * tenth] if len(batches) > 20 else batches[:tenth]  # the first batches find their size
-    result = {
-        "seconds": seconds,
-        "rows": report.rows,
-        "outcome": next(result.outcome for result in report.results if result.data_class == "call_log"),
-        "batches": len(batches),
-        "longest_transaction_ms": max(batches) * 1000,
-        "median_transaction_ms": statistics.median(batches) * 1000,
-        "last_to_first_batch_ratio": _rate(done[-tenth:], batches[-tenth:], done[-tenth - 1]) / _rate(done[tenth : 2 * tenth], head, done[tenth - 1]),
-        "peak_rss_mb": int(Path("/proc/self/status").read_text(encoding="ascii").split("VmHWM:")[1].split()[0]) / 1024,
-        "months_dropped": len(report.months),
-    }
-    print(json.dumps(result))
-
-
-def _rate(done: list[Progress], batches: list[float], before: Progress) -> float:
-    """Return the seconds a row over some batches."""
-    return sum(batches) / max(done[-1].done - before.done, 1)
 
 
 def insert_steadily(url: str, home: str, stop: ProcessEvent, results: Any) -> None:
@@ -225,7 +185,7 @@ def measure(name: str, due: int, legs: int, home: Path, server: PostgresServer |
         shutil.copy(home / "purged.db", home / "raw.db")
     place_holds(engine, now.date())
     with disturbed(url, str(home), engine) as figures:
-        done = subprocess.run([sys.executable, "-m", "bench.purge", "--worker", url, str(home)], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-m", "bench.purge_worker", url, str(home)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(done.stdout + done.stderr)
     result = json.loads(done.stdout.strip().splitlines()[-1])
@@ -242,9 +202,6 @@ def measure(name: str, due: int, legs: int, home: Path, server: PostgresServer |
 
 def main() -> int:
     """Run the benchmark."""
-    if sys.argv[1:2] == ["--worker"]:
-        worker(*sys.argv[2:4])
-        return 0
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--engine", choices=("sqlite", "postgresql"), action="append", help="default: both")
     parser.add_argument("--rows", type=int, default=10_000_000, help="calls that are due")

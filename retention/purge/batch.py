@@ -72,10 +72,10 @@ class Batcher:
             Conflict: another process has taken the lease.
             ContendedError: others were in the way for too long.
         """
-        return self.patiently(lambda session: self._delete(session, item, table, receipted, lo, size))
+        return self.patiently(lambda session: self._delete(session, item, table, receipted, lo, size), lasting=False)
 
-    def patiently(self, act: Callable[[Session], _T]) -> _T:
-        """Do something in one fenced transaction, again when others were in the way.
+    def patiently(self, act: Callable[[Session], _T], *, lasting: bool = True) -> _T:
+        """Do something in one fenced transaction, again when others were in the way. It lasts when this returns, unless `lasting` is False.
 
         Raises:
             Conflict: another process has taken the lease.
@@ -85,7 +85,7 @@ class Batcher:
         for attempt in range(_TRIES):
             try:
                 with self._sessions.begin() as session:
-                    purge.begin_batch(session, snapshot=True)
+                    purge.begin_batch(session, snapshot=True, lasting=lasting)
                     leases.fence(session, self._held, self._clock.now())
                     return act(session)
             except DBAPIError as error:

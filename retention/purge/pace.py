@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Event
 
-_SMALLEST = 200
+_SMALLEST = 1_000  # below that a batch is mostly overhead
 
 
 class Pace:
@@ -14,7 +14,7 @@ class Pace:
         self._aim = 0.10 if sqlite else 0.045  # seconds in a transaction
         self._largest = largest or (40_000 if sqlite else 12_000)
         self.size = min(5_000, self._largest)
-        self._rest = 0.01 if sqlite else 0.0  # SQLite's one writer: others wait for a gap
+        self._rest = 0.025 if sqlite else 0.0  # SQLite's one writer: others wait for a gap, and look for it ten times a second
 
     def took(self, seconds: float) -> None:
         """Learn from a batch: down at once, up step by step."""

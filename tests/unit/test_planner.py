@@ -78,12 +78,12 @@ def test_days_of_a_window_are_those_of_london() -> None:
 
 def test_batches_shrink_at_once_and_grow_step_by_step() -> None:
     pace = Pace(sqlite=False)
-    pace.took(0.45)
-    assert pace.size == 500
+    pace.took(0.225)
+    assert pace.size == 1_000
     pace.took(0.001)
-    assert pace.size == 751
+    assert pace.size == 1_501
     pace.took(9.0)
-    assert pace.size == 200
+    assert pace.size == 1_000
     for _ in range(20):
         pace.took(timedelta(milliseconds=1).total_seconds())
     assert pace.size == 12_000
