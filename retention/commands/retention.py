@@ -11,6 +11,7 @@ from retention.datamap import Entry, entries
 from retention.policies.load import RECOMMENDED, shipped_keys, shipped_policy
 from retention.policies.model import Policy
 from ringfence.commands.options import example, json_option
+from ringfence.lazy import Lazy, LazyGroup
 from ringfence.models import Base
 from ringfence.output import Column, emit
 
@@ -25,9 +26,12 @@ _MAP = (
     Column("from", "from"),
     Column("action", "then"),
 )
+LAZY = {
+    "status": Lazy("retention.commands.status:status", "Show how far each class was purged, what runs, and what needs a person."),
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, lazy=LAZY)
 def retention() -> None:
     """See what is held, for how long, and what became of it."""
 

@@ -119,3 +119,5 @@ class Node(Base):
     booker_seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=about(_OPERATIONAL, "when its booker was last alive", source="system"))
     astdb_version: Mapped[int | None] = mapped_column(BigInteger, info=about(_OPERATIONAL, "the plan its AstDB holds"))
     astdb_checked_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=about(_OPERATIONAL, "when its AstDB was last compared", source="system"))
+    worker_seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=about(_OPERATIONAL, "when its worker was last alive", source="system"))
+    files_purged_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=about(_OPERATIONAL, "when its old files were last removed", source="system"))

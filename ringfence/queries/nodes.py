@@ -25,6 +25,8 @@ class NodeValues(TypedDict, total=False):
     booker_seen_at: datetime | None
     astdb_version: int | None
     astdb_checked_at: datetime | None
+    worker_seen_at: datetime | None
+    files_purged_at: datetime | None
 
 
 def report_node(session: Session, name: str, **values: Unpack[NodeValues]) -> None:
