@@ -23,6 +23,7 @@ GROUPS = {
     "call": Lazy("ari_app.commands.call:call", "Live calls."),
     "audit": Lazy("retention.commands.audit:audit", "The audit log: entries, checkpoints, verification, evidence."),
     "cdr": Lazy("ari_app.commands.cdr:cdr", "Call detail records."),
+    "claims": Lazy("retention.commands.claims:claims", "What the published policies promise, checked on the live system."),
     "retention": Lazy("retention.commands.retention:retention", "What is held, for how long, and what became of it."),
 }
 
