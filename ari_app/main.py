@@ -9,17 +9,17 @@ from collections.abc import Callable
 
 import uvloop
 
-from ari_app import health
 from ari_app.ari.socket import AriSocket
 from ari_app.cdr.journal import JournalWriter
 from ari_app.decider import Decider
 from ari_app.metrics import DeciderMetrics
 from ari_app.plan import Follower, Snapshot
-from ari_app.watchdog import Notifier
+from ringfence import health
 from ringfence.clock import SystemClock
 from ringfence.queries import nodes
 from ringfence.session import make_engine, make_sessions
 from ringfence.settings import Settings
+from ringfence.watchdog import Notifier
 
 _TELL_EVERY = 5.0  # seconds between the node's words about itself in the store
 

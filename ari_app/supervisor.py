@@ -1,6 +1,6 @@
 """Starts a node's processes, restarts those that end, and ends those that stop turning, as systemd's watchdog does in production.
 
-It speaks systemd's notify protocol (`ari_app.watchdog`): each process tells READY once and WATCHDOG regularly; one that is silent for
+It speaks systemd's notify protocol (`ringfence.watchdog`): each process tells READY once and WATCHDOG regularly; one that is silent for
 longer than its limit is killed with SIGKILL, which also ends a stopped process, and started again.
 """
 

@@ -7,17 +7,17 @@ import signal
 
 import uvloop
 
-from ari_app import health
 from ari_app.agi.router import Router
 from ari_app.agi.server import RouteServer
 from ari_app.cdr.journal import JournalWriter
 from ari_app.metrics import AgiMetrics
 from ari_app.plan import Follower, Snapshot
-from ari_app.watchdog import Notifier
+from ringfence import health
 from ringfence.clock import SystemClock
 from ringfence.errors import Conflict
 from ringfence.session import make_engine
 from ringfence.settings import Settings
+from ringfence.watchdog import Notifier
 
 
 def run(settings: Settings) -> None:

@@ -11,20 +11,20 @@ from collections.abc import Sequence
 import structlog
 import uvloop
 
-from ari_app import health
 from ari_app.ami.astdb import AstdbKeeper
 from ari_app.ami.client import AmiClient, stay_connected
 from ari_app.ami.lost import settle_marks
 from ari_app.cdr.journal import JournalWriter
 from ari_app.metrics import AmiMetrics
 from ari_app.plan import Follower, Snapshot
-from ari_app.watchdog import Notifier
 from dialplan.routing import Rules
+from ringfence import health
 from ringfence.clock import SystemClock
 from ringfence.queries.nodes import report_node
 from ringfence.queries.plan import Change
 from ringfence.session import make_engine, make_sessions
 from ringfence.settings import Settings, read_secret
+from ringfence.watchdog import Notifier
 
 log = structlog.get_logger(__name__)
 

@@ -13,15 +13,14 @@ from threading import Event
 
 import structlog
 
-from ari_app import health
 from ari_app.cdr.booker import Booker
 from ari_app.cdr.metrics import BookerMetrics
-from ari_app.watchdog import Notifier
-from ringfence import migrate
+from ringfence import health, migrate
 from ringfence.clock import SystemClock
 from ringfence.errors import Conflict, Unavailable
 from ringfence.session import make_engine
 from ringfence.settings import Settings
+from ringfence.watchdog import Notifier
 
 log = structlog.get_logger()
 

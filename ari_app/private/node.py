@@ -55,8 +55,9 @@ ari = {health_ari}
 agi = {health_agi}
 ledger = {health_ledger}
 ami = {health_ami}
+worker = {health_worker}
 """
-_PORTS = ("sip", "ari", "agi", "ami", "health_ari", "health_agi", "health_ledger", "health_ami")
+_PORTS = ("sip", "ari", "agi", "ami", "health_ari", "health_agi", "health_ledger", "health_ami", "health_worker")
 
 
 class PrivateNode:

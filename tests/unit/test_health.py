@@ -12,11 +12,11 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
-from ari_app import health
 from ari_app.metrics import AgiMetrics, AmiMetrics, DeciderMetrics
 from ari_app.private.ports import free_ports
 from dialplan.call import CallFacts, Routed
 from dialplan.routing import Attempt, End
+from ringfence import health
 from ringfence.errors import Conflict
 from ringfence.values import Direction, RoutedBy
 

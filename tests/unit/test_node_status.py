@@ -12,10 +12,10 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 import cli
-from ari_app import health, status
+from ari_app import status
 from ari_app.private.ports import free_ports
 from ari_app.status import Condition, Stored
-from ringfence import migrate
+from ringfence import health, migrate
 from ringfence.clock import FixedClock, SystemClock
 from ringfence.commands.installation import Installation
 from ringfence.errors import Unavailable
