@@ -89,11 +89,7 @@ def _balances(session: Session, data_class: DataClass) -> list[Balance]:
     days = conservation.list_sealed(session, data_class.value)
     if not days:
         return []
-    starts = [day.begins_at for day in days]
-    live = [0] * len(days)
-    for table, column in COUNTED[data_class]:
-        for number, rows in enumerate(conservation.count_by_day(session, table, column, starts, days[-1].ends_at)):
-            live[number] += rows
+    live = _count(session, data_class, [day.begins_at for day in days], days[-1].ends_at)
     gone = runs.receipted_by_day(session, data_class.value)
     return [
         Balance(
@@ -127,10 +123,7 @@ def _seal(session: Session, clock: Clock, data_class: DataClass, days: Sequence[
         return
     starts = [midnight(day) for day in days]
     ends = [midnight(day + _DAY) for day in days]
-    rows = [0] * len(days)
-    for table, column in COUNTED[data_class]:
-        for number, (lo, hi) in enumerate(zip(starts, ends, strict=True)):
-            rows[number] += conservation.count_by_day(session, table, column, [lo], hi)[0]
+    rows = [count for stretch in _stretches(days) for count in _count(session, data_class, [midnight(day) for day in stretch], midnight(stretch[-1] + _DAY))]
     gone = runs.receipted_by_day(session, data_class.value)
     counts = [count + sum(gone.get(day, {}).values()) for day, count in zip(days, rows, strict=True)]
     sealed = zip(days, starts, ends, counts, strict=True)
@@ -143,6 +136,23 @@ def _seal(session: Session, clock: Clock, data_class: DataClass, days: Sequence[
     )
     told = (Intake(data_class.value, day.isoformat(), count) for day, count in zip(days, counts, strict=True))
     log.append_all(session, clock, [Draft(Intake.SEALED, entry.fields(), "worker") for entry in told])
+
+
+def _count(session: Session, data_class: DataClass, starts: Sequence[datetime], end: datetime) -> list[int]:
+    """Return how many rows of a class lie between each start and the next, the last one ending at `end`."""
+    counts = [conservation.count_by_day(session, table, column, starts, end) for table, column in COUNTED[data_class]]
+    return [sum(of_day) for of_day in zip(*counts, strict=True)]
+
+
+def _stretches(days: Sequence[date]) -> list[list[date]]:
+    """Return days, which are in order, as stretches without a gap."""
+    found: list[list[date]] = []
+    for day in days:
+        if found and day == found[-1][-1] + _DAY:
+            found[-1].append(day)
+        else:
+            found.append([day])
+    return found
 
 
 def _days(first: date, last: date) -> list[date]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, DateTime, Table, func, insert, literal, select, update
+from sqlalchemy import ARRAY, DateTime, Table, bindparam, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from ringfence.models import Base, SealedDay
@@ -40,8 +40,9 @@ def count_by_day(session: Session, table: str, column: str, starts: Sequence[dat
         query = select(bucket, func.count()).where(time >= starts[0], time < end).group_by(bucket)
         found = {row[0]: row[1] for row in session.execute(query)}
         return [found.get(number, 0) for number in range(1, len(starts) + 1)]
-    ends = [*starts[1:], end]
-    return [session.scalar(select(func.count()).where(time >= lo, time < hi)) or 0 for lo, hi in zip(starts, ends, strict=True)]
+    query = select(func.count()).where(time >= bindparam("start", type_=time.type), time < bindparam("end", type_=time.type))
+    spans = zip(starts, [*starts[1:], end], strict=True)
+    return [session.connection().scalar(query, {"start": lo, "end": hi}) or 0 for lo, hi in spans]
 
 
 def list_sealed(session: Session, data_class: str) -> list[SealedDay]:

@@ -107,8 +107,9 @@ def test_late_arrivals_are_counted_by_who_booked_them(sealed: FixedClock, engine
 
 
 def test_older_days_that_come_in_later_are_sealed_too(sealed: FixedClock, engine: Engine, sessions: sessionmaker[Session]) -> None:
-    book(engine, [booking(900, START - timedelta(days=4))])
-    assert conservation.seal(engine, sealed, sealed.now()) == 8  # four days before the first, for both classes
+    book(engine, [booking(900, START - timedelta(days=4)), booking(901, START + timedelta(days=10))])
+    sealed.set(sealed.now() + timedelta(days=1))
+    assert conservation.seal(engine, sealed, sealed.now()) == 10  # four days before the first and one after the last, for both classes
     assert found(sessions) == []
 
 
