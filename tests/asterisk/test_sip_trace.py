@@ -41,7 +41,7 @@ def test_messages_are_taken_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read(tmp_path: Path, noise: bytes) -> None:
     path = tmp_path / "noise"

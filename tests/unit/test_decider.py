@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as options
 from hypothesis import strategies as st
 
@@ -144,7 +144,7 @@ def test_what_cannot_be_read_goes_to_the_fall_back(args: tuple[str, ...]) -> Non
     assert ("failed", "decision") in world.happened
 
 
-@options(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@options(max_examples=60)
 @given(st.lists(st.text(max_size=80), max_size=4))
 def test_no_question_breaks_it_or_leaves_a_call_waiting(args: list[str]) -> None:
     world = World()
