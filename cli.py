@@ -24,6 +24,8 @@ GROUPS = {
     "audit": Lazy("retention.commands.audit:audit", "The audit log: entries, checkpoints, verification, evidence."),
     "cdr": Lazy("ari_app.commands.cdr:cdr", "Call detail records."),
     "claims": Lazy("retention.commands.claims:claims", "What the published policies promise, checked on the live system."),
+    "hold": Lazy("retention.commands.hold:hold", "Legal holds: what must not be deleted."),
+    "incident": Lazy("retention.commands.incident:incident", "What a person must look at: brakes, failed and late runs."),
     "retention": Lazy("retention.commands.retention:retention", "What is held, for how long, and what became of it."),
 }
 

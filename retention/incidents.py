@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from retention.purge import brakes
 from ringfence.audit import log
 from ringfence.clock import Clock
-from ringfence.errors import Conflict, Invalid
+from ringfence.errors import Conflict, Invalid, Refused
 from ringfence.models import Incident
 from ringfence.queries import incidents
 
@@ -31,12 +32,15 @@ def close(session: Session, clock: Clock, incident_id: str, *, outcome: str, by:
         NotFound: there is none of this id.
         Conflict: it is closed already.
         Invalid: the outcome is none.
+        Refused: it is to be confirmed, and no brake opened it.
     """
     if outcome not in OUTCOMES:
         raise Invalid(f"{outcome!r} is no outcome", hint=f"one of {', '.join(OUTCOMES)}")
     incident = incidents.get(session, incident_id)
     if incident.closed_at is not None:
-        raise Conflict(f"the incident {incident_id} is closed already", hint="see 'ringfence retention status'")
+        raise Conflict(f"the incident {incident_id} is closed already", hint="see 'ringfence incident list --all'")
+    if outcome == "confirmed" and incident.cause not in brakes.CAUSES:
+        raise Refused(f"no brake stopped a run because of {incident.cause}: there is nothing to confirm", hint="mend it, then close it")
     incident.closed_at, incident.outcome, incident.closed_by = clock.now(), outcome, by
     session.flush()
     log.append(session, clock, "incident.closed", actor="operator", incident=incident.id, outcome=outcome)

@@ -20,6 +20,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
 _REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z")
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)\Z")
 _WORD = re.compile(r"[A-Za-z0-9_.+@-]{1,80}\Z")
+_OPERATOR = re.compile(r"[a-z0-9][a-z0-9._@+\\-]{0,59}\Z")
 _PATH = re.compile(r"/[A-Za-z0-9_./+@-]{1,254}\Z")
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -58,6 +59,18 @@ def check_ref(ref: str) -> str:
             hint="choose one like ACME-1; the customer's name goes into --name",
         )
     return ref
+
+
+def check_operator(name: str) -> str:
+    """Return an operator's name in lower case: Kim and kim are one person, who cannot approve what she proposed.
+
+    Raises:
+        Invalid: it has other characters than letters, digits, dots, dashes, underscores, @, + and backslashes, or more than 60.
+    """
+    name = name.strip().lower()
+    if not _OPERATOR.match(name):
+        raise Invalid("an operator's name has 1 to 60 letters, digits, dots, dashes, underscores, @ and +", hint="give your login name: --operator kim")
+    return name
 
 
 def check_display_name(name: str) -> str:

@@ -53,10 +53,15 @@ def key_new(installation: Installation) -> None:
 
 
 @key.command("show", epilog=example("ringfence audit key show"))
+@json_option
 @installed
-def key_show(installation: Installation) -> None:
+def key_show(installation: Installation, *, as_json: bool) -> None:
     """Print the verifier key."""
-    say(load_signer(installation.settings).verifier_key)
+    verifier_key = load_signer(installation.settings).verifier_key
+    if as_json:
+        emit_one({"verifier_key": verifier_key}, as_json=True)
+    else:
+        say(verifier_key)
 
 
 @audit.command(epilog=example("ringfence audit checkpoint", "ringfence audit checkpoint --since-size 4096 --out request.txt   for ringfence-witness"))

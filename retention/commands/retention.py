@@ -27,13 +27,16 @@ _MAP = (
     Column("action", "then"),
 )
 LAZY = {
+    "plan": Lazy("retention.commands.purge:plan", "Show what a run would delete now, by class and policy; deletes nothing."),
+    "receipts": Lazy("retention.commands.purge:receipts", "Show what went: one receipt for each transaction and table, newest first."),
+    "run": Lazy("retention.commands.purge:run", "Delete what is past its window, now, and write receipts."),
     "status": Lazy("retention.commands.status:status", "Show how far each class was purged, what runs, and what needs a person."),
 }
 
 
 @click.group(cls=LazyGroup, lazy=LAZY)
 def retention() -> None:
-    """See what is held, for how long, and what became of it."""
+    """See what is held, for how long, and what became of it; delete what is past its window."""
 
 
 @retention.command("map", epilog=example("ringfence retention map", "ringfence retention map --policy voipfone --json"))

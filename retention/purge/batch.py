@@ -44,6 +44,7 @@ class Batch(msgspec.Struct, frozen=True):
     rows: int
     receipts: int  # 0: it deleted nothing and wrote nothing
     seconds: float  # that its transaction took
+    own: int = 0  # rows of the table itself, without those that went with them
 
 
 class Batcher:
@@ -126,7 +127,7 @@ class Batcher:
         drafts = receipts.write(session, stamp, item, Window(receipted, hi), gone)
         aggregates.add_cells(session, cells)
         log.append_all(session, self._clock, drafts)
-        return Batch(hi, rows, len(drafts), self._clock.monotonic() - began)
+        return Batch(hi, rows, len(drafts), self._clock.monotonic() - began, gone[0].count.rows)
 
 
 def days_of(first: datetime, hi: datetime) -> Days:

@@ -13,6 +13,7 @@ APART = timedelta(minutes=5)  # between the store's clock and ours
 QUIET = timedelta(days=31)  # nothing of ours happened for so long: was the clock set ahead?
 TIMES = 3  # the usual volume
 ALWAYS_FINE = 1_000  # rows; so few need no history
+CAUSES = frozenset({"clock_apart", "clock_back", "clock_ahead", "future_rows", "volume"})
 CONFIRMED_FOR = timedelta(days=1)  # how long a person's word counts
 
 

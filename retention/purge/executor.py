@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from retention import incidents
 from retention.calendar import local_date
 from retention.purge import aggregates, barrier, brakes, conservation, files, partitions, receipts
-from retention.purge.batch import Batcher, ContendedError, days_of
+from retention.purge.batch import Batch, Batcher, ContendedError, days_of
 from retention.purge.brakes import Brake, Past
 from retention.purge.governing import adopt, governing
 from retention.purge.outcome import Outcome, Report, Result, by_class
@@ -52,6 +52,7 @@ class Progress(msgspec.Struct, frozen=True):
     done: int  # rows of this class that went, a call's legs among them
     due: int  # rows that the plan counted, without legs, with those that legal holds keep
     seconds: float  # that the last batch took
+    own: int = 0  # as `done`, without legs: what is to be compared with `due`
 
 
 class _StoppedError(Exception):
@@ -103,7 +104,9 @@ class Purge:
         """
         now = self._clock.now()
         with self._sessions() as session:
-            return make_plan(session, governing(session, self._policy, now), now, only)
+            plan = make_plan(session, governing(session, self._policy, now), now, only)
+            items = tuple(files.counted(session, self._settings, item) for item in plan.items)
+        return msgspec.structs.replace(plan, items=items)
 
     def run(self, stop: Event | None = None, *, only: Collection[DataClass] | None = None) -> Report | None:
         """Bring every class to its cutoff; return what that came to, or None when another process has the lease.
@@ -261,9 +264,9 @@ class _Run:
             lo = batch.hi
             if batch.receipts:
                 receipted = batch.hi
-            done.add(batch.rows, batch.receipts, batch.seconds)
+            done.add(batch)
             pace.took(batch.seconds)
-            self._progress(Progress(item.data_class.value, item.policy, done.rows, item.due.rows, batch.seconds))
+            self._progress(Progress(item.data_class.value, item.policy, done.rows, item.due.rows, batch.seconds, done.own))
             if not self._care.after_batch():
                 raise ContendedError
             pace.rest(self._stop)
@@ -326,6 +329,7 @@ class _Tally(msgspec.Struct):
     """What a class has come to so far."""
 
     rows: int = 0
+    own: int = 0
     receipts: int = 0
     batches: int = 0
     longest_ms: int = 0
@@ -333,10 +337,10 @@ class _Tally(msgspec.Struct):
     held: int = 0
     reason: str = ""
 
-    def add(self, rows: int, receipts: int, seconds: float) -> None:
+    def add(self, batch: Batch) -> None:
         """Count a batch."""
-        self.rows, self.receipts, self.batches = self.rows + rows, self.receipts + receipts, self.batches + 1
-        self.longest_ms = max(self.longest_ms, round(seconds * 1000))
+        self.rows, self.own, self.receipts, self.batches = self.rows + batch.rows, self.own + batch.own, self.receipts + batch.receipts, self.batches + 1
+        self.longest_ms = max(self.longest_ms, round(batch.seconds * 1000))
 
 
 def _class_row(run: str, item: Item, now: datetime) -> dict[str, object]:

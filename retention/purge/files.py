@@ -19,12 +19,14 @@ from sqlalchemy.orm import Session
 
 from retention.files import Folder, folders, kind_of
 from retention.purge.batch import Batcher
+from retention.purge.planner import Item
 from ringfence.audit.log import Draft, append_all
 from ringfence.clock import Clock, from_epoch
 from ringfence.ledgerfile import HEAD, file_identity
 from ringfence.models import FileTombstone
 from ringfence.models.base import DataClass
-from ringfence.queries import runs
+from ringfence.queries import holds, ledger, runs
+from ringfence.queries.due import Count
 from ringfence.queries.ledger import Position
 from ringfence.settings import Settings
 
@@ -75,6 +77,17 @@ def look(settings: Settings, cutoffs: Mapping[DataClass, datetime], booked: Iter
         live = path == settings.ledger_path
         (kept if live or not _is_booked(settings, path, status.st_size, done) else old).append(found)
     return Found(tuple(old), tuple(kept), oldest)
+
+
+def counted(session: Session, settings: Settings, item: Item) -> Item:
+    """Return an item of a plan with this node's files that are due, if its class is one of files."""
+    if item.data_class not in CLASSES or not item.default:
+        return item
+    old = look(settings, {item.data_class: item.cutoff.at}, ledger.list_positions(session, settings.node).values()).old
+    if holds.covers_files(session, item.data_class.value):
+        return msgspec.structs.replace(item, held=len(old))
+    times = [each.newest_at for each in old]
+    return msgspec.structs.replace(item, due=Count(len(old), min(times, default=None), max(times, default=None)))
 
 
 def tombstone(node: str, run: str, old: OldFile, now: datetime) -> dict[str, Any]:

@@ -51,8 +51,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def rows(self) -> int:
-        """How many rows would go."""
-        return sum(item.due.rows for item in self.items)
+        """How many rows would go, without files."""
+        return sum(item.due.rows for item in self.items if item.sources)
 
 
 def make_plan(session: Session, policies: Governing, now: datetime, only: Collection[DataClass] | None = None, *, quick: bool = False) -> Plan:

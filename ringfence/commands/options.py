@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ import click
 from dialplan.forwarding import ForwardingRules
 from dialplan.numbers import parse_number
 from ringfence.errors import Invalid
-from ringfence.provisioning import check_display_name, check_host, check_name, check_password_file, check_ref, check_username
+from ringfence.provisioning import check_display_name, check_host, check_name, check_operator, check_password_file, check_ref, check_username
 from ringfence.settings import Settings
 
 
@@ -36,9 +38,30 @@ DISPLAY_NAME = Checked("text", check_display_name)
 HOST = Checked("host", check_host)
 USERNAME = Checked("user", check_username)
 PASSWORD_FILE = Checked("path", check_password_file)
+OPERATOR = Checked("name", check_operator)
+
+
+def login_name() -> str:
+    """Return who runs this process: whoever called sudo, else the owner of the process."""
+    by_sudo = os.environ.get("SUDO_USER", "") if os.getuid() == 0 else ""
+    if by_sudo:
+        return by_sudo
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return ""  # a process without a name: `Checked` asks for --operator
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, with everything that is known.")
 commit_option = click.option("--commit", is_flag=True, help="Do it; without this, only show what would happen.")
+operator_option = click.option(
+    "--operator",
+    type=OPERATOR,
+    envvar="RINGFENCE_OPERATOR",
+    default=login_name,
+    show_default="your login name, or RINGFENCE_OPERATOR",
+    help="Who you are.",
+)
 
 
 def example(*lines: str) -> str:

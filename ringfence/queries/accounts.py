@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypedDict, Unpack
 
 from sqlalchemy import func, select
@@ -57,6 +58,11 @@ def get_account(session: Session, ref: str) -> Account:
         near = select(Account.ref).where(func.lower(Account.ref).startswith(ref[:1].lower(), autoescape=True)).limit(1000)
         raise not_found("account", ref, session.scalars(near).all(), "ringfence account list")
     return account
+
+
+def refs_of(session: Session, ids: Iterable[int]) -> dict[int, str]:
+    """Return the references of accounts by their ids; those that are gone are missing."""
+    return {row[0]: row[1] for row in session.execute(select(Account.id, Account.ref).where(Account.id.in_(list(ids))))}
 
 
 def list_accounts(session: Session, *, state: AccountState | None = None) -> list[tuple[Account, int]]:

@@ -32,7 +32,7 @@ def get(session: Session, incident_id: str) -> Incident:
     """
     found = session.get(Incident, incident_id)
     if found is None:
-        raise NotFound(f"there is no incident {incident_id}", hint="'ringfence retention status' lists them")
+        raise NotFound(f"there is no incident {incident_id}", hint="'ringfence incident list --all' lists them")
     return found
 
 

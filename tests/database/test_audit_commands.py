@@ -13,26 +13,15 @@ import cli
 from retention.verify import main as verifier
 from retention.verify import witness
 from ringfence.audit import log
-from ringfence.clock import Clock, SystemClock
-from ringfence.commands.installation import Installation
-from ringfence.settings import Audit, Settings
+from ringfence.settings import Settings
+from tests.database.installed import Here
 
 Run = Callable[..., tuple[int, str]]
 
 
-class Here(Installation):
-    """An installation on a test's store."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(None)
-        self.__dict__["settings"] = settings
-        self.clock: Clock = SystemClock()
-
-
 @pytest.fixture
 def here(store_settings: Settings) -> Iterator[Here]:
-    settings = Settings(home=store_settings.home, database=store_settings.database, audit=Audit(origin="example.com/ringfence"))
-    installation = Here(settings)
+    installation = Here(store_settings)
     yield installation
     installation.engine.dispose()
 

@@ -17,29 +17,20 @@ import cli
 from retention import holds
 from retention.verify.main import main as verify
 from ringfence.clock import FixedClock
-from ringfence.commands.installation import Installation
 from ringfence.queries import audit
 from ringfence.queries.holds import Scope
-from ringfence.settings import Audit, Settings
+from ringfence.settings import Settings
+from tests.database.installed import Here
 from tests.database.purging import CALLER, CUTOFF, DID, MOBILE, NOW, book, booking, purge, spread
 
 FIRST = CUTOFF - timedelta(days=5)
 Export = Callable[[str], tuple[Path, str]]
 
 
-class Here(Installation):
-    """An installation on a test's store, with a clock that stands."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(None)
-        self.__dict__["settings"] = settings
-        self.clock = FixedClock(NOW)
-
-
 @pytest.fixture
 def here(store_settings: Settings, engine: Engine, sessions: sessionmaker[Session]) -> Iterator[Here]:
     """A store with calls of ten days around the cutoff, an open and a secret hold, that was sealed and purged."""
-    here = Here(Settings(home=store_settings.home, database=store_settings.database, audit=Audit(origin="example.com/ringfence")))
+    here = Here(store_settings, FixedClock(NOW))
     book(engine, [*spread(FIRST, 10, 6), booking(900, FIRST + timedelta(days=1), account=7)])
     for scope, secret in ((Scope(account_id=7), False), (Scope(number="+441174960999"), True)):
         with sessions.begin() as session:
