@@ -1,0 +1,70 @@
+"""What is known of a number for 999: the address record, where the number is used, and how far the record has come at the carrier.
+
+Values only. How text becomes a record, which state follows which, and what blocks a call are in `dialplan.emergency`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class LocationClass(StrEnum):
+    """How a number is used, which decides whether 999 needs an address for it."""
+
+    FIXED = "fixed"  # a phone at one place
+    NOMADIC = "nomadic"  # a softphone or laptop; also apps that call back or through with the number
+    MULTI_SITE = "multi_site"  # one of several sites of an exchange; each site's number has its own record
+    FORWARD_ONLY = "forward_only"  # forwarded to somebody else's line; makes no calls
+    OUTSIDE_UK = "outside_uk"  # used in the Channel Islands, the Isle of Man or abroad, which the UK's 999 database does not take
+
+
+class AddressState(StrEnum):
+    """How far a number's record has come at the carrier."""
+
+    MISSING = "missing"  # there is none
+    DRAFT = "draft"  # here, not with the carrier
+    SUBMITTED = "submitted"  # the carrier took it in
+    PENDING_REVIEW = "pending_review"  # a person at the carrier looks at it
+    ACCEPTED = "accepted"  # the 999 database has it
+    REJECTED = "rejected"  # the carrier refused it, and said why
+    REPORTED_MISSING = "reported_missing"  # somebody called 999 and the operator there saw no record
+    WITHDRAWING = "withdrawing"  # the carrier was, or will be, asked to take it out
+    WITHDRAWN = "withdrawn"  # it is out
+
+
+class EmergencyAddress(msgspec.Struct, frozen=True):
+    """One record as carriers take it. An empty text is a field that is not given."""
+
+    title: str = ""
+    forename: str = ""
+    name: str = ""  # surname, or the business's name over the door
+    honours: str = ""
+    bussuffix: str = ""  # Ltd, plc, or what it is: Hospital, Fuel depot. Set for a business only
+    premises: str = ""  # number or name of the building, with flat and floor
+    thoroughfare: str = ""  # street
+    locality: str = ""  # village or district, and town: carriers have no field of its own for the town
+    postcode: str = ""
+
+    @property
+    def business(self) -> bool:
+        """Whether the record is of a business."""
+        return bool(self.bussuffix)
+
+
+class RecordFacts(msgspec.Struct, frozen=True):
+    """What decisions need to know of a number's record; says nothing of where it is."""
+
+    location: LocationClass | None = None  # None = nobody has said
+    state: AddressState = AddressState.MISSING
+    standing: bool = False  # an earlier version of the same owner is with the carrier until this one is
+    acknowledged: bool = False  # the customer knows that 999 does not work from it
+
+
+NOTHING_KNOWN = RecordFacts()
+
+# States in which a carrier has, or may have, the record: what leaves one of them is withdrawn there.
+AT_CARRIER = frozenset({AddressState.SUBMITTED, AddressState.PENDING_REVIEW, AddressState.ACCEPTED, AddressState.REJECTED, AddressState.REPORTED_MISSING})
+# States in which a number may make ordinary calls: "at least submitted".
+SUFFICIENT = AT_CARRIER - {AddressState.REJECTED}
