@@ -97,7 +97,7 @@ def test_the_shape_takes_live_postcodes_of_every_area() -> None:
 
     package = import_module("uk_postcodes_parsing.outcodes")
     districts = sorted(module.name for module in iter_modules(package.__path__) if any(map(str.isdigit, module.name)))
-    first = {}
+    first: dict[tuple[str, int], str] = {}
     for district in districts:
         area = re.match(r"[a-z]+", district)
         assert area
