@@ -27,6 +27,7 @@ GROUPS = {
     "hold": Lazy("retention.commands.hold:hold", "Legal holds: what must not be deleted."),
     "incident": Lazy("retention.commands.incident:incident", "What a person must look at: brakes, failed and late runs."),
     "retention": Lazy("retention.commands.retention:retention", "What is held, for how long, and what became of it."),
+    "worker": Lazy("retention.commands.worker:worker", "Enforce the retention windows: in the foreground, or one pass."),
 }
 
 

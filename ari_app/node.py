@@ -1,4 +1,4 @@
-"""A whole node in the foreground: Asterisk on freshly rendered configuration, and the four daemons, kept running by the supervisor."""
+"""A whole node in the foreground: Asterisk on freshly rendered configuration, the four daemons beside it, and the worker, kept running by the supervisor."""
 
 from __future__ import annotations
 
@@ -54,13 +54,15 @@ def run(settings: Settings, session: Session, config_file: Path | None) -> None:
 
 def services(settings: Settings, root: Root) -> list[Service]:
     """Return the node's processes in the order in which they stop: Asterisk first, so that its last records are booked."""
-    command = (sys.executable, "-P", "-m", "cli", "node", "serve")  # -P: a cli.py in the present folder must not stand in for ours
+    ringfence = (sys.executable, "-P", "-m", "cli")  # -P: a cli.py in the present folder must not stand in for ours
+    command = (*ringfence, "node", "serve")
     return [
         Service("asterisk", root.asterisk_command("-C", str(settings.conf_dir / "asterisk.conf"), "-f"), notifies=False, before=lambda: _prepare(settings)),
         Service("ari", (*command, "ari"), watchdog=_WATCHDOG),
         Service("agi", (*command, "agi"), watchdog=_WATCHDOG * 2),
         Service("ami", (*command, "ami"), watchdog=_WATCHDOG * 10),
         Service("ledger", (*command, "ledger"), watchdog=_WATCHDOG * 20),
+        Service("worker", (*ringfence, "worker"), watchdog=_WATCHDOG * 20),
     ]
 
 

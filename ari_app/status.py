@@ -16,7 +16,7 @@ from ari_app.ari import http as ari
 from ari_app.cdr.tail import ledger_files
 from ringfence.errors import NotFound, RingfenceError
 from ringfence.ledgerfile import file_identity
-from ringfence.queries import ledger, nodes
+from ringfence.queries import incidents, ledger, nodes, standing
 from ringfence.settings import Settings
 from ringfence.values import RoutedBy
 
@@ -69,8 +69,16 @@ class NodeStanding(msgspec.Struct, frozen=True):
     plan_version: int | None
     app_seen_at: datetime | None
     booker_seen_at: datetime | None
+    worker_seen_at: datetime | None
     asterisk_started_at: datetime | None
     astdb_version: int | None
+
+
+class PurgeStanding(msgspec.Struct, frozen=True):
+    """What the store says of retention; 'ringfence retention status' says more."""
+
+    finished_at: datetime | None  # when a run came to its end last, of any worker
+    incidents: int  # open
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -83,6 +91,7 @@ class Stored(msgspec.Struct, frozen=True):
     set_aside_today: int
     last_hour: dict[RoutedBy, int]
     last_day: dict[RoutedBy, int]
+    purge: PurgeStanding
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -96,6 +105,7 @@ class Status(msgspec.Struct, frozen=True):
     routed_last_hour: dict[RoutedBy, int] | None
     routed_last_day: dict[RoutedBy, int] | None
     nodes: tuple[NodeStanding, ...] | None
+    purge: PurgeStanding | None
 
     @property
     def down(self) -> tuple[str, ...]:
@@ -112,7 +122,7 @@ def look(settings: Settings, now: datetime, read_store: Callable[[], Stored]) ->
         read_store: reads the store (`stored` in a session); raises when it is away.
     """
     health = settings.health
-    daemons = {"ari app": health.ari, "route server": health.agi, "booker": health.ledger, "astdb keeper": health.ami}
+    daemons = {"ari app": health.ari, "route server": health.agi, "booker": health.ledger, "astdb keeper": health.ami, "worker": health.worker}
     with ThreadPoolExecutor(max_workers=12, thread_name_prefix="status") as pool:
         asked = [pool.submit(_part, "asterisk", lambda: _asterisk(settings)), pool.submit(_part, "ari application", lambda: _application(settings))]
         asked.append(pool.submit(_part, "manager", lambda: _manager(settings)))
@@ -134,6 +144,7 @@ def look(settings: Settings, now: datetime, read_store: Callable[[], Stored]) ->
         routed_last_hour=store.last_hour if store else None,
         routed_last_day=store.last_day if store else None,
         nodes=store.nodes if store else None,
+        purge=store.purge if store else None,
     )
 
 
@@ -150,6 +161,7 @@ def stored(session: Session, node: str, now: datetime) -> Stored:
                 plan_version=row.plan_version,
                 app_seen_at=row.app_seen_at,
                 booker_seen_at=row.booker_seen_at,
+                worker_seen_at=row.worker_seen_at,
                 asterisk_started_at=row.asterisk_started_at,
                 astdb_version=row.astdb_version,
             )
@@ -159,7 +171,13 @@ def stored(session: Session, node: str, now: datetime) -> Stored:
         set_aside_today=len(ledger.list_set_aside(session, node, now - timedelta(days=1))),
         last_hour=nodes.count_routed_by(session, node, now - timedelta(hours=1)),
         last_day=nodes.count_routed_by(session, node, now - timedelta(days=1)),
+        purge=_purge(session),
     )
+
+
+def _purge(session: Session) -> PurgeStanding:
+    last = standing.newest_run(session, ended=True)
+    return PurgeStanding(last.finished_at if last else None, len(incidents.list_incidents(session)))
 
 
 def _part(name: str, ask: Callable[[], str]) -> Part:

@@ -1,4 +1,4 @@
-"""Incidents as acts: opened once for one cause and class, closed by a person; each with its audit entry in the same transaction."""
+"""Incidents as acts: opened once for one cause and class, closed by a person, or by the worker when what it names is mended; each with its audit entry."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def raise_incident(session: Session, clock: Clock, cause: str, detail: str, *, d
     return incident
 
 
-def close(session: Session, clock: Clock, incident_id: str, *, outcome: str, by: str) -> Incident:
+def close(session: Session, clock: Clock, incident_id: str, *, outcome: str, by: str, actor: str = "operator") -> Incident:
     """Close an incident. `confirmed` lets the next run of the day go past the brake that opened it.
 
     Raises:
@@ -43,5 +43,5 @@ def close(session: Session, clock: Clock, incident_id: str, *, outcome: str, by:
         raise Refused(f"no brake stopped a run because of {incident.cause}: there is nothing to confirm", hint="mend it, then close it")
     incident.closed_at, incident.outcome, incident.closed_by = clock.now(), outcome, by
     session.flush()
-    log.append(session, clock, "incident.closed", actor="operator", incident=incident.id, outcome=outcome)
+    log.append(session, clock, "incident.closed", actor=actor, incident=incident.id, outcome=outcome)
     return incident

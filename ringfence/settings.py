@@ -110,6 +110,13 @@ class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policy: str = "recommended"  # key of the operator's policy; an account can have another
 
 
+class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When the worker looks whether something is due."""
+
+    interval_minutes: int = 15  # 1 to 1440
+    start_hours: int = 2  # a day's run begins so many hours after midnight in London, 0 to 12; at once when one was missed
+
+
 class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The audit log's name and key."""
 
@@ -133,6 +140,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audit: Audit = msgspec.field(default_factory=Audit)
     controller: Controller = msgspec.field(default_factory=Controller)
     retention: Retention = msgspec.field(default_factory=Retention)
+    worker: Worker = msgspec.field(default_factory=Worker)
 
     @property
     def database_url(self) -> str:
@@ -276,3 +284,6 @@ def _check(settings: Settings) -> None:
         if host not in {"localhost", "::1"} and not host.startswith("127."):
             hint = "ARI, AGI, AMI and metrics stay on loopback; a node's daemons run beside its Asterisk"
             raise Misconfigured(f"{host} is not a loopback address", hint=hint)
+    worker = settings.worker
+    if not 1 <= worker.interval_minutes <= 1440 or not 0 <= worker.start_hours <= 12:
+        raise Misconfigured("worker.interval_minutes or worker.start_hours is out of range", hint="1 to 1440 minutes, and 0 to 12 hours after midnight")

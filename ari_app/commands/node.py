@@ -40,7 +40,7 @@ def serve(installation: Installation, daemon: str) -> None:
 @installed
 @click.pass_context
 def up(click_ctx: click.Context, installation: Installation) -> None:
-    """Run the whole node in the foreground: Asterisk and the four daemons, until Ctrl-C.
+    """Run the whole node in the foreground: Asterisk, the four daemons and the worker, until Ctrl-C.
 
     For trying out, for tests, and where there is no systemd. On a server, the units in asterisk-conf/systemd do the same.
     """

@@ -25,6 +25,7 @@ _NODES = (
     Column("astdb_version", "AstDB", right=True),
     Column("app_seen_at", "app seen"),
     Column("booker_seen_at", "booker seen"),
+    Column("worker_seen_at", "worker seen"),
     Column("asterisk_started_at", "Asterisk up since"),
 )
 
@@ -64,6 +65,8 @@ def _print(found: Status, now: datetime) -> None:
             "plan of AstDB": _known(plan.astdb_version),
             "ledger not booked yet": "not known" if booked.bytes_behind is None else f"{booked.bytes_behind:,} bytes in {booked.files} file(s)",
             "lines set aside": "not known" if booked.set_aside_today is None else f"{booked.set_aside_today} in 24 hours",
+            "purged last": _purged(found, now),
+            "open incidents": "not known" if found.purge is None else str(found.purge.incidents),
         },
         as_json=False,
     )
@@ -86,6 +89,13 @@ def _share(counts: dict[RoutedBy, int], by: RoutedBy) -> str:
 
 def _version(version: int | None, changed_at: datetime | None, now: datetime) -> str:
     return _known(version) + ("" if changed_at is None else f", changed {max(int((now - changed_at).total_seconds()), 0)} s ago")
+
+
+def _purged(found: Status, now: datetime) -> str:
+    if found.purge is None:
+        return "not known"
+    finished_at = found.purge.finished_at
+    return "never" if finished_at is None else f"{max((now - finished_at).total_seconds() / 3600, 0):.1f} h ago"
 
 
 def _known(version: int | None) -> str:

@@ -47,7 +47,10 @@ def status(installation: Installation, *, as_json: bool) -> None:
     else:
         _print(found)
     if found.incidents:
-        raise Refused(f"{len(found.incidents)} incident(s) are open", hint="look at each, mend what it names, then close it")
+        raise Refused(
+            f"{len(found.incidents)} incident(s) are open",
+            hint="mend what each names; 'ringfence incident close' settles those that do not close by themselves",
+        )
     if found.behind:
         names = ", ".join(sorted({each.data_class for each in found.behind}))
         raise Refused(f"behind: {names}", hint="is 'ringfence worker' running? its log says what keeps it")

@@ -294,6 +294,8 @@ class _Run:
         """Sweep legs that lost their call, join small counts, drop empty months, give pages back."""
         calls = [item.cutoff.at for item in plan.items if item.data_class is DataClass.CALL_LOG]
         months: tuple[str, ...] = ()
+        if self._stop.is_set():
+            return months  # the next run does it
         try:
             if calls:
                 self._batcher.patiently(lambda session: self._sweep(session, min(calls)))

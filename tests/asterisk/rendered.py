@@ -40,7 +40,7 @@ class Rendered:
             ari=Ari(port=ari),
             agi=Agi(port=agi),
             ami=Ami(port=ami, timeout=3.0),
-            health=Health(ari=0, agi=0, ledger=0, ami=0),
+            health=Health(ari=0, agi=0, ledger=0, ami=0, worker=0),
         )
         self.root = root
         self.engine = make_engine(self.settings)

@@ -13,7 +13,7 @@ import pytest
 from tests.systemd import systemd_analyze
 
 UNITS = Path(__file__).parents[2] / "asterisk-conf" / "systemd"
-SERVICES = ("ari", "agi", "ami", "ledger")
+SERVICES = ("ari", "agi", "ami", "ledger", "worker")
 PROGRAM = "/opt/ringfence/bin/ringfence"
 
 
@@ -59,5 +59,5 @@ def test_what_keeps_calls_alive_is_set() -> None:
     services = {name: read(UNITS / f"ringfence-{name}.service") for name in SERVICES}
     assert services["ari"]["WatchdogSec"] == "1500ms"
     for name, service in services.items():
-        assert service["ExecStart"] == f"{PROGRAM} node serve {name}"
+        assert service["ExecStart"] == (f"{PROGRAM} worker" if name == "worker" else f"{PROGRAM} node serve {name}")
         assert service["WatchdogSec"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,17 @@ import cli
 from ari_app.cdr.metrics import BookerMetrics
 from ari_app.cdr.stats import BookerStats
 from ari_app.metrics import AgiMetrics, AmiMetrics, DeciderMetrics
+from retention import standing
+from retention.worker.metrics import WorkerMetrics
 from ringfence import errors
+from ringfence.clock import FixedClock
 from ringfence.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATING = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")] + sorted((ROOT / "docs").rglob("*.md"))
+
+NOW = datetime(2026, 11, 20, 3, 30, tzinfo=UTC)
 
 
 def section(title: str) -> str:
@@ -62,7 +68,10 @@ def registries() -> list[CollectorRegistry]:
     decider.watch(snapshot=Standing(), follower=Standing(), socket=Standing())
     agi.watch(snapshot=Standing(), follower=Standing())
     ami.watch(connected=lambda: True, astdb_version=lambda: 7)
-    return [decider.registry, agi.registry, ami.registry, BookerMetrics(BookerStats()).registry]
+    worker = WorkerMetrics(FixedClock(NOW))
+    run = standing.RunStanding("1", NOW, NOW, NOW, None, 0, 0)
+    worker.standing = standing.Standing(at=NOW, classes=(), last_run=run, last_finished=run, running=None, workers=(), incidents=())
+    return [decider.registry, agi.registry, ami.registry, BookerMetrics(BookerStats()).registry, worker.registry]
 
 
 def test_every_metric_is_in_the_list_and_no_other() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -14,29 +15,33 @@ from prometheus_client import CollectorRegistry, Gauge
 import cli
 from ari_app import status
 from ari_app.private.ports import free_ports
-from ari_app.status import Condition, Stored
+from ari_app.status import Condition, PurgeStanding, Stored
 from ringfence import health, migrate
 from ringfence.clock import FixedClock, SystemClock
 from ringfence.commands.installation import Installation
 from ringfence.errors import Unavailable
 from ringfence.ledgerfile import file_identity
-from ringfence.queries import ledger, nodes
+from ringfence.models import Incident
+from ringfence.queries import incidents, ledger, nodes, runs
 from ringfence.queries.ledger import Position, SetAside
 from ringfence.settings import Ami, Ari, Health, Settings
 from ringfence.values import RoutedBy
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ZERO = dict.fromkeys(RoutedBy, 0)
-NOTHING = Stored(plan_version=7, plan_changed_at=NOW - timedelta(minutes=1), nodes=(), positions={}, set_aside_today=0, last_hour=ZERO, last_day=ZERO)
+NEVER = PurgeStanding(finished_at=None, incidents=0)
+NOTHING = Stored(
+    plan_version=7, plan_changed_at=NOW - timedelta(minutes=1), nodes=(), positions={}, set_aside_today=0, last_hour=ZERO, last_day=ZERO, purge=NEVER
+)
 
 
 def settings(home: Path, **changes: object) -> Settings:
-    closed = free_ports(6)
+    closed = free_ports(7)
     values: dict[str, object] = {
         "home": str(home),
         "ari": Ari(port=closed[0]),
         "ami": Ami(port=closed[1]),
-        "health": Health(ari=closed[2], agi=closed[3], ledger=closed[4], ami=closed[5]),
+        "health": Health(ari=closed[2], agi=closed[3], ledger=closed[4], ami=closed[5], worker=closed[6]),
     }
     return Settings(**(values | changes))  # type: ignore[arg-type]
 
@@ -62,7 +67,7 @@ def test_everything_away_is_told_part_by_part(tmp_path: Path) -> None:
         raise Unavailable("the store does not answer: OperationalError")
 
     found = status.look(settings(tmp_path), NOW, away)
-    assert set(found.down) == {"asterisk", "ari application", "manager", "ari app", "route server", "booker", "astdb keeper", "store"}
+    assert set(found.down) == {"asterisk", "ari application", "manager", "ari app", "route server", "booker", "astdb keeper", "worker", "store"}
     assert conditions(found)["plan"] is Condition.UNKNOWN
     assert (found.ledger.bytes_behind, found.routed_last_hour, found.nodes) == (None, None, None)
 
@@ -135,14 +140,29 @@ def test_the_store_tells_of_nodes_shares_and_lines_set_aside(tmp_path: Path) -> 
     installation = made(tmp_path)
     with installation.changing() as session:
         nodes.app_seen(session, FixedClock(NOW), "node1", plan_version=4)
-        nodes.report_node(session, "node1", booker_seen_at=NOW, astdb_version=3)
+        nodes.report_node(session, "node1", booker_seen_at=NOW, worker_seen_at=NOW, astdb_version=3)
         nodes.app_seen(session, FixedClock(NOW - timedelta(minutes=1)), "node2", plan_version=2)
         ledger.insert_set_aside(session, "node1", [SetAside("f", 0, 9, "torn"), SetAside("f", 9, 9, "torn")], NOW - timedelta(hours=2))
         ledger.upsert_positions(session, "node1", [Position("f", "ledger", "ledger.json", 18, 2)], NOW)
     with installation.reading() as session:
         found = status.stored(session, "node1", NOW)
     assert [(node.name, node.silent, node.plan_version, node.astdb_version) for node in found.nodes] == [("node1", False, 4, 3), ("node2", True, 2, None)]
-    assert (found.positions, found.set_aside_today, found.last_hour) == ({"f": 18}, 2, ZERO)
+    assert [node.worker_seen_at for node in found.nodes] == [NOW, None]
+    assert (found.positions, found.set_aside_today, found.last_hour, found.purge) == ({"f": 18}, 2, ZERO, NEVER)
+    installation.engine.dispose()
+
+
+def test_the_store_tells_when_it_was_purged_and_how_many_incidents_are_open(tmp_path: Path) -> None:
+    installation = made(tmp_path)
+    with installation.changing() as session:
+        row: dict[str, Any] = {"token": 1, "as_of": NOW, "hold_version": 0, "receipts": 0, "rows": 0, "commitment_key": None}
+        ends: list[dict[str, Any]] = [{"finished_at": NOW}, {"finished_at": NOW, "stopped": "volume"}, {"finished_at": None}]
+        for number, changes in enumerate(ends):
+            runs.begin_run(session, {**row, "id": str(number), "started_at": NOW - timedelta(minutes=3 - number), "stopped": None, **changes}, [])
+        incidents.add(session, Incident(id="1", cause="volume", detail="5 rows", opened_at=NOW))
+        incidents.add(session, Incident(id="2", cause="late", detail="5 rows", opened_at=NOW, closed_at=NOW))
+    with installation.reading() as session:
+        assert status.stored(session, "node1", NOW).purge == PurgeStanding(finished_at=NOW, incidents=1)
     installation.engine.dispose()
 
 
@@ -172,7 +192,7 @@ def test_the_command_prints_all_of_it_and_ends_with_69_when_something_is_down(tm
     assert cli.run(["node", "status", "--json"], installation=installation) == 69
     shown = capsys.readouterr()
     found = json.loads(shown.out)
-    assert set(found) == {"node", "at", "parts", "plan", "ledger", "routed_last_hour", "routed_last_day", "nodes", "down"}
+    assert set(found) == {"node", "at", "parts", "plan", "ledger", "routed_last_hour", "routed_last_day", "nodes", "purge", "down"}
     assert found["down"]
     assert "is not well" in shown.err
     assert cli.run(["node", "status"], installation=installation) == 69

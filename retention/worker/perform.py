@@ -1,0 +1,62 @@
+"""Does the worker's jobs so that nothing they meet ends it: a store that is away is waited for, anything else opens an incident."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from retention.worker import late
+from retention.worker.job import Context, Job
+from ringfence.errors import Unavailable
+
+TRY_AGAIN = timedelta(seconds=15)  # after the store was away
+AWAY = (OperationalError, InterfaceError, DisconnectionError, PoolTimeout, Unavailable)
+
+log = structlog.get_logger()
+
+
+class Performer:
+    """Does jobs so that nothing they meet ends the process."""
+
+    def __init__(self, at: Context) -> None:
+        self._at = at
+        self._did: set[str] = set()  # jobs whose last turn was well: no incident of theirs is open
+
+    def perform(self, job: Job) -> timedelta | None:
+        """Do a job; return when it wants its next turn, None = by its interval."""
+        at = self._at
+        at.metrics.turned()
+        try:
+            again = job.act(at)
+            if job.name not in self._did:
+                late.job_did(at.sessions, at.clock, job.name)
+                self._did.add(job.name)
+        except AWAY as error:
+            return self._away(job, error)
+        except Exception as error:
+            log.exception("job_failed", job=job.name)
+            at.metrics.jobs.labels(job.name, "failed").inc()
+            self._did.discard(job.name)
+            self._report(job, error)
+            return None
+        if not at.metrics.store_up:
+            at.metrics.store_up = True
+            log.info("store_back")
+        at.metrics.jobs.labels(job.name, "done").inc()
+        return again
+
+    def _away(self, job: Job, error: Exception) -> timedelta:
+        self._at.metrics.jobs.labels(job.name, "store_away").inc()
+        if self._at.metrics.store_up:
+            self._at.metrics.store_up = False
+            log.warning("store_away", job=job.name, error=type(getattr(error, "orig", error)).__name__, again_in=TRY_AGAIN.total_seconds())
+        return min(TRY_AGAIN, job.every)
+
+    def _report(self, job: Job, error: Exception) -> None:
+        try:
+            late.job_failed(self._at.sessions, self._at.clock, job.name, type(error).__name__)
+        except Exception:
+            log.exception("incident_not_opened", job=job.name)
