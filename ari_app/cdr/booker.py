@@ -67,7 +67,7 @@ class Booker:
         self._batch = Batch()
         self._batches = 0  # transactions that the store has confirmed
         self._handled_start = 0  # microseconds: calls decided before are settled
-        self._seen_at = float("-inf")
+        self._told_at = float("-inf")  # that this booker is there
         self._caught_up = clock.monotonic()
 
     def run(self, stop: Event) -> None:
@@ -110,7 +110,7 @@ class Booker:
             self._batch = reader.read(self._clock.now().timestamp(), self._clock.monotonic())
             self.stats.lines += self._batch.lines
         busy, new = bool(self._batch), self._batch.read
-        if busy or self._clock.monotonic() - self._seen_at >= _SEEN_EVERY:
+        if busy or self._clock.monotonic() - self._told_at >= _SEEN_EVERY:
             self._commit(reader)
         behind = new and reader.lag > 0
         self._measure(reader, behind=behind)
@@ -132,16 +132,18 @@ class Booker:
         return self._reader
 
     def _commit(self, reader: Reader) -> None:
-        batch = self._batch
+        batch, now = self._batch, self._clock.monotonic()
+        tells = now - self._told_at >= _SEEN_EVERY
         try:
-            new, set_aside = self._book(batch, self._insert_all)
+            new, set_aside = self._book(batch, self._insert_all, tells=tells)
         except (DataError, IntegrityError) as error:
             log.warning("batch_refused", error=type(error.orig).__name__, calls=len(batch.calls))
-            new, set_aside = self._book(batch, self._insert_one_by_one)
+            new, set_aside = self._book(batch, self._insert_one_by_one, tells=tells)
         self._batches += 1
         reader.settle(batch.positions)
         self._batch = Batch()
-        self._seen_at = self._clock.monotonic()
+        if tells:
+            self._told_at = now
         stats = self.stats
         stats.batches += 1
         stats.calls += new
@@ -150,7 +152,7 @@ class Booker:
         for line in set_aside:
             log.warning("ledger_line_set_aside", file=line.file_id, offset=line.offset, length=line.length, reason=line.reason)
 
-    def _book(self, batch: Batch, insert: Callable[[Session, list[Complete]], tuple[int, list[SetAside]]]) -> tuple[int, list[SetAside]]:
+    def _book(self, batch: Batch, insert: Callable[[Session, list[Complete]], tuple[int, list[SetAside]]], *, tells: bool) -> tuple[int, list[SetAside]]:
         now = self._clock.now()
         with self._sessions.begin() as session:
             self._begin(session)
@@ -158,7 +160,7 @@ class Booker:
             set_aside = [*batch.set_aside, *refused, *self._orphans(session, batch)]
             ledger.insert_set_aside(session, self._node, set_aside, now)
             ledger.upsert_positions(session, self._node, batch.positions, now)
-            if self._clock.monotonic() - self._seen_at >= _SEEN_EVERY:
+            if tells:
                 ledger.upsert_booker_seen(session, self._node, now)
         return new, set_aside
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -64,6 +64,19 @@ def test_calls_and_legs_come_out_as_they_went_in(engine: Engine, store_settings:
     assert offset.lines == stats.lines
     (node,) = session.scalars(select(NodeRow))
     assert node.booker_seen_at is not None
+
+
+def test_a_booker_that_is_never_idle_tells_that_it_is_there_all_the_same(engine: Engine, store_settings: Settings, session: Session) -> None:
+    clock = FixedClock(datetime.fromtimestamp(START, UTC))
+    one = booker(engine, store_settings, clock=clock)
+    for number in range(10):
+        clock.set(clock.now() + timedelta(seconds=2))
+        append(store_settings.ledger_path, calls_of(number, 1))
+        drain(one)
+    assert one.stats.calls == 10
+    (node,) = session.scalars(select(NodeRow))
+    assert node.booker_seen_at is not None
+    assert clock.now() - node.booker_seen_at < timedelta(seconds=6)
 
 
 def test_a_replay_of_everything_changes_nothing(engine: Engine, store_settings: Settings) -> None:
