@@ -14,7 +14,7 @@ from ringfence.lazy import Lazy, LazyGroup
 
 GROUPS = {
     "db": Lazy("ringfence.commands.db:db", "Bring the store to this release's schema, and check it."),
-    "account": Lazy("ringfence.commands.account:account", "Customers."),
+    "account": Lazy("retention.commands.account:account", "Customers."),
     "number": Lazy("ringfence.commands.number:number", "Numbers (DIDs): stock, owners, forwarding, import and export."),
     "trunk": Lazy("ringfence.commands.trunk:trunk", "Trunks to carriers."),
     "endpoint": Lazy("ringfence.commands.endpoint:endpoint", "Customers' phones that register."),
@@ -26,6 +26,7 @@ GROUPS = {
     "claims": Lazy("retention.commands.claims:claims", "What the published policies promise, checked on the live system."),
     "hold": Lazy("retention.commands.hold:hold", "Legal holds: what must not be deleted."),
     "incident": Lazy("retention.commands.incident:incident", "What a person must look at: brakes, failed and late runs."),
+    "policy": Lazy("retention.commands.policy:policy", "Retention policies: windows, their changes, approval and notice."),
     "retention": Lazy("retention.commands.retention:retention", "What is held, for how long, and what became of it."),
     "worker": Lazy("retention.commands.worker:worker", "Enforce the retention windows: in the foreground, or one pass."),
 }

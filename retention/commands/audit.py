@@ -28,6 +28,7 @@ from ringfence.output import Column, emit, emit_one, note, say
 from ringfence.queries import audit as queries
 
 _COLUMNS = (Column("seq", "entry", right=True), Column("at", "at"), Column("kind", "kind"), Column("actor", "actor"), Column("body", "what"))
+_SHOWN = 300  # characters of an entry in a table
 _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
 
 
@@ -149,5 +150,10 @@ def show(installation: Installation, seq: int | None, kind: str | None, limit: i
 
 
 def _row(entry: AuditEntry, *, as_json: bool) -> Mapping[str, Any]:
-    body = json.loads(entry.body) if as_json else entry.body
+    body = json.loads(entry.body) if as_json else _shorten(entry.body)
     return {"seq": entry.seq, "at": entry.at, "kind": entry.kind, "actor": entry.actor, "body": body, "leaf_hash": entry.leaf_hash.hex()}
+
+
+def _shorten(body: str) -> str:
+    """Return what fits into a table."""
+    return body if len(body) <= _SHOWN else f"{body[:_SHOWN]}… (--json shows all of it)"

@@ -130,6 +130,19 @@ def state(proposal: Proposal, *, now: datetime, notice: Period, expires: Period)
     return State.IN_FORCE if now >= in_force_from(proposal, notice) else State.ANNOUNCED
 
 
+def weighed(proposal: Proposal, old: Policy | None, new: Policy, now: datetime) -> State:
+    """Return how far a proposal came by the rules of both versions: the notice that was promised counts, not only the one that the new text grants itself.
+
+    Args:
+        proposal: what was proposed.
+        old: the version before; None = the policy is new.
+        new: the version that the proposal is about.
+        now: aware.
+    """
+    found = {state(proposal, now=now, notice=policy.notice, expires=policy.approval_expires) for policy in (old or new, new)}
+    return next(each for each in (State.EXPIRED, State.PROPOSED, State.APPROVED, State.ANNOUNCED, State.IN_FORCE) if each in found)
+
+
 def earliest_day(announced_at: datetime, notice: Period) -> date:
     """Return the first London day that lies wholly after the notice."""
     return local_date(deletable_at(announced_at, notice))

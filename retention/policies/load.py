@@ -62,9 +62,18 @@ def shipped_policy(key: str) -> Policy:
     Raises:
         NotFound: there is none of this name.
     """
+    return parse(shipped_text(key), f"{key}.toml")
+
+
+def shipped_text(key: str) -> bytes:
+    """Return the file of a policy that comes with the product.
+
+    Raises:
+        NotFound: there is none of this name.
+    """
     if key not in shipped_keys():
         raise NotFound(f"there is no policy {key!r}", hint=f"known are {', '.join(shipped_keys())}")
-    return parse(files("retention.policies").joinpath(f"{key}.toml").read_bytes(), f"{key}.toml")
+    return files("retention.policies").joinpath(f"{key}.toml").read_bytes()
 
 
 def load(path: Path) -> Policy:

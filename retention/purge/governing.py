@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from retention.calendar import midnight
 from retention.evidence import policy_digest
-from retention.policies.change import Proposal, State, resolve, state
+from retention.policies.change import Proposal, State, resolve, weighed
 from retention.policies.load import parse, shipped
 from retention.policies.model import Policy
 from retention.verify.format import Adopted
@@ -53,13 +53,21 @@ def governing(session: Session, default: str, now: datetime) -> Governing:
 
 def in_force(session: Session, now: datetime) -> list[Policy]:
     """Return the stored versions whose approval, notice and day allow it at `now`, weighed anew."""
-    found = []
+    before, found = shipped(), []
     for row in stored.list_versions(session):
-        policy = parse(row.text.encode(), f"{row.policy}.toml")
-        same = (policy.version, policy.sha256) == (row.version, row.sha256)
-        if same and state(proposal_of(row), now=now, notice=policy.notice, expires=policy.approval_expires) is State.IN_FORCE:
+        if row.announced_at is None:
+            continue
+        policy = read_version(row)
+        if policy is not None and weighed(proposal_of(row), before.get(policy.key), policy, now) is State.IN_FORCE:
+            before[policy.key] = policy
             found.append(policy)
     return found
+
+
+def read_version(row: PolicyVersion) -> Policy | None:
+    """Return the policy that a stored version's text says; None when the text is not the one that was proposed."""
+    policy = parse(row.text.encode(), f"{row.policy}.toml")
+    return policy if (policy.version, policy.sha256, policy.effective) == (row.version, row.sha256, row.effective) else None
 
 
 def proposal_of(row: PolicyVersion) -> Proposal:

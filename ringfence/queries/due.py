@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Integer, Select, Table, and_, bindparam, case, func, literal, or_, select, true
+from sqlalchemy import ColumnElement, Integer, Select, String, Table, and_, bindparam, case, func, literal, or_, select, true, type_coerce
 from sqlalchemy.orm import Session
 
 from ringfence.models import Account, AccountPolicy, Base
@@ -157,6 +157,26 @@ def count_due(session: Session, due: Due) -> tuple[Count, int]:
         total, kept = total.plus(Count(unheld, oldest, newest)), kept + rows - unheld
         if hi >= due.cutoff:
             return total, kept
+        lo = hi
+
+
+def count_due_by_hour(session: Session, due: Due) -> list[tuple[datetime, int]]:
+    """Return how many rows are due now, without those that open holds keep, by the hour in UTC of their own time: a day in London is whole hours."""
+    found: list[tuple[datetime, int]] = []
+    lo, opened = None, holds.opened(session, due.data_class)
+    own = due.source.moment(due.source.time)
+    sqlite = session.connection().dialect.name == "sqlite"
+    hour = func.substr(type_coerce(own, String), 1, 13) if sqlite else func.date_trunc("hour", own)
+    while True:
+        hi = opened.next_bound(Window(lo, due.cutoff)) or due.cutoff
+        window = Window(lo, hi)
+        conditions = due_where(due, window)
+        if opened.shape:
+            conditions.append(~holds.held(due.source.columns, due.data_class, opened.shape, window))
+        of_hours = select(hour, func.count()).select_from(due.source.of).where(*conditions).group_by(hour)
+        found += [(datetime.fromisoformat(f"{row[0]}:00").replace(tzinfo=UTC) if sqlite else row[0], row[1]) for row in session.execute(of_hours)]
+        if hi >= due.cutoff:
+            return found
         lo = hi
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -15,6 +15,22 @@ def list_versions(session: Session) -> list[PolicyVersion]:
     """Return the versions that somebody proposed, by policy and version; those that come with the product are not among them."""
     query = select(PolicyVersion).where(PolicyVersion.text != "").order_by(PolicyVersion.policy, PolicyVersion.version)
     return list(session.scalars(query.execution_options(populate_existing=True)))
+
+
+def find_version(session: Session, policy: str, version: int, *, lock: bool = False) -> PolicyVersion | None:
+    """Return a version that is stored, or None; with `lock` nobody else changes it until the transaction ends."""
+    query = select(PolicyVersion).where(PolicyVersion.policy == policy, PolicyVersion.version == version)
+    return session.scalar((query.with_for_update() if lock else query).execution_options(populate_existing=True))
+
+
+def policy_of(session: Session, account_id: int) -> str | None:
+    """Return the policy that an account has of its own; None = the operator's."""
+    return session.scalar(select(AccountPolicy.policy).where(AccountPolicy.account_id == account_id))
+
+
+def count_accounts(session: Session) -> dict[str, int]:
+    """Return how many accounts are under each policy of their own."""
+    return {row[0]: row[1] for row in session.execute(select(AccountPolicy.policy, func.count()).group_by(AccountPolicy.policy))}
 
 
 def list_adopted(session: Session) -> list[PolicyVersion]:

@@ -13,7 +13,7 @@ from ringfence.lazy import LazyGroup
 from tests.cli.conftest import CommandLine
 
 ROOT = Path(cli.__file__).parent
-OURS = ("db", "account", "number", "trunk", "endpoint", "audit", "retention", "hold", "incident")
+OURS = ("db", "account", "number", "trunk", "endpoint", "audit", "retention", "hold", "incident", "policy")
 SETTLES = ("incident", "close")  # it destroys nothing
 
 
