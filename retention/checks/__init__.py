@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from retention.checks import mapped
+from retention.checks import accountability, holds, kept_counts, mapped, minimums, windows
 from retention.claims.model import Check
 
-CHECKS: Mapping[str, Check] = MappingProxyType({**mapped.CHECKS})
+_SUBJECTS = (mapped, windows, minimums, kept_counts, holds, accountability)
+CHECKS: Mapping[str, Check] = MappingProxyType({name: run for subject in _SUBJECTS for name, run in subject.CHECKS.items()})

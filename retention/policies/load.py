@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from datetime import date
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -56,6 +57,7 @@ def shipped_keys() -> list[str]:
     return sorted(path.name.removesuffix(".toml") for path in files("retention.policies").iterdir() if path.name.endswith(".toml"))
 
 
+@cache
 def shipped_policy(key: str) -> Policy:
     """Return one policy that comes with the product.
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from retention.claims.checking import ClaimResult, Context, Evidence, Status, check_claims
 from retention.claims.register import claims
@@ -15,6 +18,7 @@ from ringfence.session import make_sessions
 from ringfence.settings import Controller, Settings
 from tests.database.purging import NOW
 
+Seed = Callable[[Session], object]
 CONTROLLER = Controller(name="Example Numbers Ltd", privacy_contact="privacy@example.com", support_contact="support@example.com")
 
 
@@ -23,13 +27,38 @@ def orderly(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, controller=CONTROLLER)
 
 
-def checked(engine: Engine, settings: Settings, clock: FixedClock | None = None, provider: str | None = None, **context: object) -> list[ClaimResult]:
-    """Return how every promise stands, as `claims check` finds it."""
+def checked(
+    engine: Engine, settings: Settings, clock: FixedClock | None = None, provider: str | None = None, *, seed: Seed | None = None, **context: object
+) -> list[ClaimResult]:
+    """Return how every promise stands, as `claims check` finds it. What `seed` does to the store before is undone afterwards."""
     clock = clock or FixedClock(NOW)
     with make_sessions(engine)() as session:
-        begin_snapshot(session)
+        if seed is None:
+            begin_snapshot(session)
+        else:
+            seed(session)
+            session.flush()
         with recording(session, clock) as asked:
-            return check_claims(Context(session, settings, clock, asked, **context), provider)  # type: ignore[arg-type]
+            found = check_claims(Context(session, settings, clock, asked, **context), provider)  # type: ignore[arg-type]
+        session.rollback()
+        return found
+
+
+def by_hand(*statements: str) -> Seed:
+    """Return what somebody does to a store by hand; on PostgreSQL and SQLite as who owns it, past the triggers."""
+
+    def seed(session: Session) -> None:
+        connection = session.connection()
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        else:
+            connection.exec_driver_sql("BEGIN")
+            for name in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").scalars().all():
+                connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+    return seed
 
 
 def red(results: list[ClaimResult]) -> set[str]:
@@ -45,10 +74,3 @@ def evidence(results: list[ClaimResult], check: str) -> Evidence:
 def resting_on(*checks: str) -> set[str]:
     """Return the promises that rest on any of the checks."""
     return {claim.id for claim in claims() if set(checks) & set(shipped_policy(claim.provider).claims[claim.id].checks)}
-
-
-def run_sql(engine: Engine, *statements: str) -> None:
-    """Do something to a store by hand."""
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.execute(text(statement))
