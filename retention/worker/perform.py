@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from threading import Lock
 
 import structlog
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
@@ -23,6 +24,7 @@ class Performer:
 
     def __init__(self, at: Context) -> None:
         self._at = at
+        self._turn = Lock()  # jobs run in threads of their own
         self._did: set[str] = set()  # jobs whose last turn was well: no incident of theirs is open
 
     def perform(self, job: Job) -> timedelta | None:
@@ -42,18 +44,23 @@ class Performer:
             self._did.discard(job.name)
             self._report(job, error)
             return None
-        if not at.metrics.store_up:
-            at.metrics.store_up = True
+        if self._flip(up=True):
             log.info("store_back")
         at.metrics.jobs.labels(job.name, "done").inc()
         return again
 
     def _away(self, job: Job, error: Exception) -> timedelta:
         self._at.metrics.jobs.labels(job.name, "store_away").inc()
-        if self._at.metrics.store_up:
-            self._at.metrics.store_up = False
+        if self._flip(up=False):
             log.warning("store_away", job=job.name, error=type(getattr(error, "orig", error)).__name__, again_in=TRY_AGAIN.total_seconds())
         return min(TRY_AGAIN, job.every)
+
+    def _flip(self, *, up: bool) -> bool:
+        """Note whether the store answers; tell whether that is news."""
+        with self._turn:
+            news = self._at.metrics.store_up is not up
+            self._at.metrics.store_up = up
+            return news
 
     def _report(self, job: Job, error: Exception) -> None:
         try:
