@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import click
@@ -11,7 +11,7 @@ import click
 from retention import holds
 from retention.calendar import local_date, midnight
 from ringfence.commands.installation import Installation, installed
-from ringfence.commands.options import NUMBER, OPERATOR, REF, commit_option, example, json_option, operator_option
+from ringfence.commands.options import DAY, NUMBER, OPERATOR, REF, Asked, commit_option, example, json_option, operator_option
 from ringfence.errors import Invalid
 from ringfence.models import LegalHold
 from ringfence.models.base import DataClass
@@ -20,7 +20,7 @@ from ringfence.queries import accounts
 from ringfence.queries import holds as queries
 from ringfence.queries.holds import Scope
 
-_DAY = click.DateTime(["%Y-%m-%d"])
+_NUMBER, _REASON = Asked(NUMBER, "number"), Asked(click.STRING, "reason")
 _COLUMNS = (
     Column("id", "hold"),
     Column("data_class", "class"),
@@ -35,14 +35,6 @@ _COLUMNS = (
 )
 
 
-def _asked(_click_ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Read a value from standard input when it is '-': what others must not see does not stand in the list of processes."""
-    if value != "-":
-        return value
-    answer: str = click.prompt(f"{parameter.name}", err=True)
-    return answer
-
-
 @click.group()
 def hold() -> None:
     """Place, show, review and release legal holds. What a hold covers is not deleted, whatever its window."""
@@ -55,12 +47,12 @@ def hold() -> None:
     )
 )
 @click.option("--account", type=REF, help="What belongs to this account.")
-@click.option("--number", callback=_asked, help="What this number has a side in; '-' = ask.")
+@click.option("--number", type=_NUMBER, help="What this number has a side in; '-' = ask.")
 @click.option("--class", "data_class", type=click.Choice([each.value for each in DataClass]), help="Only this data class.")
-@click.option("--since", type=_DAY, help="First day in London [default: since ever].")
-@click.option("--until", type=_DAY, help="Last day in London [default: for ever].")
-@click.option("--reason", required=True, callback=_asked, help="Why, at most 400 characters; '-' = ask.")
-@click.option("--review-by", type=_DAY, required=True, help="Day on which somebody must look again.")
+@click.option("--since", type=DAY, help="First day in London [default: since ever].")
+@click.option("--until", type=DAY, help="Last day in London [default: for ever].")
+@click.option("--reason", type=_REASON, required=True, help="Why, at most 400 characters; '-' = ask.")
+@click.option("--review-by", type=DAY, required=True, help="Day on which somebody must look again.")
 @click.option("--owner", type=OPERATOR, help="Who answers for it [default: you].")
 @click.option("--secret", is_flag=True, help="Nobody but you may learn of it.")
 @operator_option
@@ -71,10 +63,10 @@ def add(
     account: str | None,
     number: str | None,
     data_class: str | None,
-    since: datetime | None,
-    until: datetime | None,
+    since: date | None,
+    until: date | None,
     reason: str,
-    review_by: datetime,
+    review_by: date,
     owner: str | None,
     operator: str,
     *,
@@ -84,13 +76,11 @@ def add(
     """Place a hold: at least one of account, number, class and days."""
     if secret and owner not in {None, operator}:
         raise Invalid("a secret hold is known to its keeper alone: you", hint="leave --owner out; the keeper places it")
-    if number is not None:
-        number = NUMBER.convert(number, None, None)
     with installation.changing() as session:
         account_id = accounts.get_account(session, account).id if account else None
-        first, last = (midnight(since.date()) if since else None), (midnight(until.date() + timedelta(days=1)) if until else None)
+        first, last = (midnight(since) if since else None), (midnight(until + timedelta(days=1)) if until else None)
         scope = Scope(data_class, account_id, number, first, last)
-        placed = holds.place(session, installation.clock, scope, reason=reason, owner=owner or operator, review_by=review_by.date(), secret=secret)
+        placed = holds.place(session, installation.clock, scope, reason=reason, owner=owner or operator, review_by=review_by, secret=secret)
         row = _row(placed, account)
     if as_json:
         emit_one(row, as_json=True)
@@ -138,13 +128,13 @@ def show(installation: Installation, hold_id: str, operator: str, *, rows: bool,
 
 @hold.command(epilog=example("ringfence hold review 5f0c… --next 2027-12-01"))
 @click.argument("hold_id", metavar="HOLD")
-@click.option("--next", "next_review", type=_DAY, required=True, help="Day on which somebody must look again.")
+@click.option("--next", "next_review", type=DAY, required=True, help="Day on which somebody must look again.")
 @operator_option
 @installed
-def review(installation: Installation, hold_id: str, next_review: datetime, operator: str) -> None:
+def review(installation: Installation, hold_id: str, next_review: date, operator: str) -> None:
     """Note that you looked at a hold and that it is still needed."""
     with installation.changing() as session:
-        found = holds.review(session, installation.clock, hold_id, by=operator, next_review=next_review.date())
+        found = holds.review(session, installation.clock, hold_id, by=operator, next_review=next_review)
     say(f"hold {found.id} stays; somebody must look again by {found.review_by.isoformat()}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import click
@@ -31,6 +32,34 @@ class Checked(click.ParamType[str]):
             self.fail(f"{error.message}; {error.hint}" if error.hint else error.message, param, ctx)
 
 
+class Day(click.ParamType[date]):
+    """A day as people write it to programs: 2026-10-01."""
+
+    name = "day"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Return the day, or fail with how to write one."""
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no day; write it like 2026-10-01", param, ctx)
+
+
+class Asked(click.ParamType[str]):
+    """A text that is asked for when it is '-': what others must not see does not stand in the list of processes."""
+
+    def __init__(self, inner: click.ParamType[str], prompt: str) -> None:
+        self.name, self._inner, self._prompt = inner.name, inner, prompt
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return what the inner type makes of it."""
+        answer = click.prompt(self._prompt, err=True) if value == "-" else value
+        return self._inner.convert(answer, param, ctx)
+
+
+DAY = Day()
 NUMBER = Checked("number", parse_number)
 NAME = Checked("name", check_name)
 REF = Checked("account", check_ref)
