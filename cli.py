@@ -22,6 +22,7 @@ GROUPS = {
     "config": Lazy("ari_app.commands.config:config", "Asterisk's configuration: render, compare, apply, verify."),
     "call": Lazy("ari_app.commands.call:call", "Live calls."),
     "audit": Lazy("retention.commands.audit:audit", "The audit log: entries, checkpoints, verification, evidence."),
+    "report": Lazy("retention.commands.report:report", "Reports for auditors and management."),
     "cdr": Lazy("ari_app.commands.cdr:cdr", "Call detail records."),
     "claims": Lazy("retention.commands.claims:claims", "What the published policies promise, checked on the live system."),
     "hold": Lazy("retention.commands.hold:hold", "Legal holds: what must not be deleted."),

@@ -32,7 +32,12 @@ def current(engine: Engine) -> str | None:
         Unavailable: the store cannot be reached.
     """
     with _connected(engine) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return current_of(connection)
+
+
+def current_of(connection: Connection) -> str | None:
+    """Return the revision of the store behind a connection; None for an empty one."""
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def check(engine: Engine) -> None:
