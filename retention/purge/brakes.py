@@ -13,7 +13,8 @@ APART = timedelta(minutes=5)  # between the store's clock and ours
 QUIET = timedelta(days=31)  # nothing of ours happened for so long: was the clock set ahead?
 TIMES = 3  # the usual volume
 ALWAYS_FINE = 1_000  # rows; so few need no history
-CAUSES = frozenset({"clock_apart", "clock_back", "clock_ahead", "future_rows", "volume"})
+JUMPED = "clock_jumped"
+CAUSES = frozenset({"clock_apart", "clock_back", "clock_ahead", JUMPED, "future_rows", "volume"})
 CONFIRMED_FOR = timedelta(days=1)  # how long a person's word counts
 
 
@@ -49,6 +50,15 @@ def clock(host: datetime, store: datetime, last_receipt: datetime | None, last_s
     if last_seen is not None and host - last_seen > QUIET:
         found.append(Brake("clock_ahead", None, f"nothing happened for {(host - last_seen).days} days; if that is so, confirm the incident"))
     return found
+
+
+def jump(by_clock: float, by_count: float) -> list[Brake]:
+    """Return a brake when the clock moved otherwise than time passed between two looks, both in seconds. Setting a clock little by little is none."""
+    apart = by_clock - by_count
+    if abs(apart) <= APART.total_seconds():
+        return []
+    way = "ahead" if apart > 0 else "back"
+    return [Brake(JUMPED, None, f"the clock was set {way} by {timedelta(seconds=round(abs(apart)))}, or the machine slept; if it is right now, confirm this")]
 
 
 def future(now: datetime, data_class: str, newest: datetime | None) -> list[Brake]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 import structlog
 
 from retention.calendar import local_date, midnight
-from retention.purge import files
+from retention.purge import brakes, files
 from retention.purge.batch import ContendedError
 from retention.purge.executor import Purge
 from retention.purge.outcome import Outcome, Report
@@ -56,6 +56,7 @@ def take_turn(at: Context, *, asked: bool = False) -> Turn:
     Raises:
         Misconfigured: an account is under a policy that nobody knows.
     """
+    late.clock_jumped(at.sessions, at.clock, at.steady)
     found = at.standing()
     late.review(at.sessions, at.clock, found)
     begin = midnight(local_date(found.at)) + timedelta(hours=at.settings.worker.start_hours)
@@ -78,7 +79,7 @@ def choose(found: Standing, node: str, begin: datetime, *, asked: bool = False) 
         found: where retention stands.
         node: this node, whose own files are its own to remove, whatever other nodes have done.
         begin: when the day's run may begin. What was missed or broken off does not wait for it.
-        asked: postpone nothing.
+        asked: postpone nothing, unless the clock jumped.
     """
     now, due = found.at, {each.data_class: each for each in found.due}
     own = next((each.files_purged_at for each in found.workers if each.node == node), None)
@@ -87,7 +88,7 @@ def choose(found: Standing, node: str, begin: datetime, *, asked: bool = False) 
         due |= {each.data_class: each for each in found.classes if each.data_class in _FILES}
     if not due:
         return Turn.NOTHING_DUE
-    if not asked and _braked(found):
+    if any(incident.cause == brakes.JUMPED for incident in found.incidents) or (not asked and _braked(found)):
         return Turn.POSTPONED
     failed = {name for name, each in due.items() if not asked and _failed_lately(each, now)}
     if failed & _FILES:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from retention.purge.governing import governing
 from retention.standing import Standing, look
 from retention.worker.metrics import WorkerMetrics
+from retention.worker.steady import Steady
 from ringfence.clock import Clock
 from ringfence.queries import moments
 from ringfence.session import make_sessions
@@ -29,6 +30,7 @@ class Context(msgspec.Struct):
     clock: Clock
     stop: Event  # set: end as soon as what is begun can be left
     metrics: WorkerMetrics
+    steady: Steady
     holder: str  # names this process in leases
     store_now: Callable[[Session], datetime]
     largest: int | None = None  # rows in a batch; None = as many as its time allows
@@ -58,4 +60,4 @@ class Job(msgspec.Struct, frozen=True):
 def make_context(engine: Engine, settings: Settings, clock: Clock, stop: Event | None = None) -> Context:
     """Return what this process's jobs work on. No two processes have the same holder, also not one after the other."""
     holder = f"{settings.node}:{os.getpid()}:{secrets.token_hex(4)}"
-    return Context(engine, settings, clock, stop or Event(), WorkerMetrics(clock), holder, moments.store_now)
+    return Context(engine, settings, clock, stop or Event(), WorkerMetrics(clock), Steady(clock), holder, moments.store_now)

@@ -12,7 +12,7 @@ from retention.worker.job import Context, Job
 from ringfence.audit import log as audit
 from ringfence.audit.keys import load_signer
 from ringfence.audit.publish import publish
-from ringfence.queries import moments, nodes, runs
+from ringfence.queries import incidents, moments, nodes, runs
 from ringfence.queries.conservation import begin_alone
 from ringfence.settings import Settings
 
@@ -33,9 +33,10 @@ def make_jobs(settings: Settings) -> tuple[Job, ...]:
 
 
 def beat(at: Context) -> None:
-    """Tell the store that this node's worker is alive."""
+    """Tell the store that this node's worker is alive, and that the clock jumped if it did."""
     with at.sessions.begin() as session:
         nodes.report_node(session, at.settings.node, worker_seen_at=at.clock.now())
+    late.clock_jumped(at.sessions, at.clock, at.steady)
 
 
 def review(at: Context) -> None:
@@ -45,11 +46,14 @@ def review(at: Context) -> None:
 
 def seal(at: Context) -> None:
     """Count the days that are over into the audit log, unless the time is in doubt: a day that is sealed too early would be sealed empty."""
+    late.clock_jumped(at.sessions, at.clock, at.steady)
     now = at.clock.now()
     with at.sessions() as session:
-        doubts = brakes.clock(now, at.store_now(session), runs.newest_receipt_at(session), moments.last_seen(session))
+        doubts = [each.cause for each in brakes.clock(now, at.store_now(session), runs.newest_receipt_at(session), moments.last_seen(session))]
+        if incidents.find_open(session, brakes.JUMPED, None) is not None:
+            doubts.append(brakes.JUMPED)
     if doubts:
-        log.warning("not_sealed", cause=doubts[0].cause)
+        log.warning("not_sealed", cause=doubts[0])
         return
     sealed = conservation.seal(at.engine, at.clock, now)
     if sealed:

@@ -1,4 +1,7 @@
-"""Incidents that open and close by themselves: a class past its target, a class or a job that failed and did its work since."""
+"""Incidents that open and close by themselves: a class past its target, a class or a job that failed and did its work since.
+
+A clock that jumped opens one too, which only a person closes.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from retention import incidents
 from retention.standing import CEILING, TARGET, Condition, Standing
+from retention.worker.steady import Steady
 from ringfence.clock import Clock
 from ringfence.models import Incident
 from ringfence.queries import audit
@@ -68,6 +72,19 @@ def review(sessions: sessionmaker[Session], clock: Clock, found: Standing) -> Ch
         for incident_id in todo.mended:
             incidents.close(session, clock, incident_id, outcome="mended", by="worker", actor="worker")
     return todo
+
+
+def clock_jumped(sessions: sessionmaker[Session], clock: Clock, steady: Steady) -> None:
+    """Open an incident when the clock was set while this worker ran; nothing is purged until a person has settled it."""
+    found = steady.look()
+    if not found:
+        return
+    with sessions.begin() as session:
+        begin_alone(session)
+        audit.lock_head(session)
+        for brake in found:
+            incidents.raise_incident(session, clock, brake.cause, brake.detail)
+    steady.written(found)
 
 
 def job_failed(sessions: sessionmaker[Session], clock: Clock, job: str, error: str) -> None:

@@ -6,12 +6,13 @@ from datetime import timedelta
 from threading import Lock
 
 import structlog
-from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from retention.worker import late
 from retention.worker.job import Context, Job
 from ringfence.errors import Unavailable
+from ringfence.queries import moments
 
 TRY_AGAIN = timedelta(seconds=15)  # after the store was away
 AWAY = (OperationalError, InterfaceError, DisconnectionError, PoolTimeout, Unavailable)
@@ -36,18 +37,32 @@ class Performer:
             if job.name not in self._did:
                 late.job_did(at.sessions, at.clock, job.name)
                 self._did.add(job.name)
-        except AWAY as error:
-            return self._away(job, error)
-        except Exception as error:
-            log.exception("job_failed", job=job.name)
-            at.metrics.jobs.labels(job.name, "failed").inc()
-            self._did.discard(job.name)
-            self._report(job, error)
+        except Exception as error:  # noqa: BLE001  whatever it is: said, and an incident
+            if isinstance(error, AWAY) and not self._answers(error):
+                return self._away(job, error)
+            self._failed(job, error)
             return None
         if self._flip(up=True):
             log.info("store_back")
         at.metrics.jobs.labels(job.name, "done").inc()
         return again
+
+    def _answers(self, error: Exception) -> bool:
+        """Tell whether the store is there, though a job could not use it: a statement took too long, its disk is full, a table is not there."""
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return False
+        try:
+            with self._at.sessions() as session:
+                moments.store_now(session)
+        except AWAY:
+            return False
+        return True
+
+    def _failed(self, job: Job, error: Exception) -> None:
+        log.error("job_failed", job=job.name, exc_info=error)
+        self._at.metrics.jobs.labels(job.name, "failed").inc()
+        self._did.discard(job.name)
+        self._report(job, error)
 
     def _away(self, job: Job, error: Exception) -> timedelta:
         self._at.metrics.jobs.labels(job.name, "store_away").inc()

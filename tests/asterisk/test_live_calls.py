@@ -82,7 +82,7 @@ def test_the_status_of_a_node_that_is_well(stage: Stage) -> None:
     found = json.loads(done.stdout)
     assert (done.returncode, found["down"]) == (0, [])
     assert {part["name"]: part["condition"] for part in found["parts"]} == dict.fromkeys(
-        ("asterisk", "ari application", "manager", "ari app", "route server", "booker", "astdb keeper", "store", "plan"), "up"
+        ("asterisk", "ari application", "manager", "ari app", "route server", "booker", "astdb keeper", "worker", "store", "plan"), "up"
     )
     assert found["plan"]["app_version"] == found["plan"]["store_version"]
     assert found["routed_last_hour"]["ari"] >= 1

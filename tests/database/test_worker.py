@@ -315,3 +315,53 @@ def test_a_job_that_failed_has_one_incident_until_it_did_its_work(engine: Engine
     with engine.connect() as connection:
         bodies = connection.execute(text("SELECT actor FROM audit_entry WHERE kind LIKE 'incident%'")).scalars().all()
     assert set(bodies) == {"worker"}
+
+
+class Jumping(FixedClock):
+    """A clock that can be set without time passing."""
+
+    def jump(self, by: timedelta) -> None:
+        self.set(self.now() + by)
+        self._start += by
+
+
+@pytest.mark.parametrize("by", [400 * DAY, -HOUR])
+def test_a_clock_that_is_set_while_the_worker_runs_stops_it_until_a_person_has_looked(
+    engine: Engine, sessions: sessionmaker[Session], store_settings: Settings, by: timedelta
+) -> None:
+    """The store is on the same machine, the app beats on: only the worker's own count of seconds tells."""
+    clock = Jumping(NOW)
+    book(engine, spread(NOW - 30 * DAY, 20, 5))
+    at = worker(engine, store_settings, clock)
+    assert take_turn(at) is Turn.DONE
+    clock.jump(by)
+    with sessions.begin() as session:
+        nodes.report_node(session, store_settings.node, app_seen_at=clock.now(), booker_seen_at=clock.now(), files_purged_at=NOW - 2 * DAY)
+    turns = []
+    for _ in range(3):
+        turns.append(take_turn(at))
+        jobs.beat(at)
+        jobs.seal(at)
+        clock.set(clock.now() + 2 * HOUR)
+    turns.append(take_turn(worker(engine, store_settings, clock), asked=True))
+    assert turns == [Turn.POSTPONED] * 4
+    assert [row for row in incidents_of(engine) if row[0] == "clock_jumped"] == [("clock_jumped", None, None)]
+    assert (scalar(engine, "SELECT count(*) FROM call"), scalar(engine, "SELECT count(*) FROM purge_run")) == (100, 1)
+    assert scalar(engine, f"SELECT count(*) FROM sealed_day WHERE day > '{NOW.date()}'") == 0
+    clock.jump(-by)
+    jobs.beat(at)
+    with sessions.begin() as session:
+        for incident in stored_incidents.list_incidents(session):
+            incidents.close(session, clock, incident.id, outcome="mended", by="kim")
+    assert take_turn(at) is Turn.DONE
+    assert scalar(engine, "SELECT count(*) FROM call") == 100
+
+
+def test_a_clock_that_is_set_little_by_little_is_none_that_jumped(engine: Engine, store_settings: Settings) -> None:
+    clock = Jumping(NOW)
+    at = worker(engine, store_settings, clock)
+    for _ in range(100):
+        clock.set(clock.now() + MINUTE)
+        clock.jump(MINUTE)
+        jobs.beat(at)
+    assert incidents_of(engine) == []

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, event
 from structlog.testing import capture_logs
 
 from ari_app.private.ports import free_ports
@@ -26,6 +26,7 @@ from retention.worker import enforce, jobs
 from retention.worker.job import Context, Job
 from retention.worker.perform import TRY_AGAIN, Performer
 from ringfence.clock import FixedClock, SystemClock
+from ringfence.session import make_engine
 from ringfence.settings import Database, Settings
 from tests.database.purging import CUTOFF, NOW, book, older, scalar, spread, verified
 from tests.database.workers import incidents_of, worker
@@ -230,3 +231,24 @@ def test_a_worker_that_starts_while_the_server_is_away_waits_for_it(postgres_ser
     assert running.returncode == 0
     events = [json.loads(line)["event"] for line in said.decode().splitlines()]
     assert [event for event in events if event.startswith("store_")] == ["store_away_at_start", "store_away", "store_back"]
+
+
+def test_a_statement_that_fails_on_a_store_that_answers_is_an_incident_and_no_outage(engine: Engine, store_settings: Settings) -> None:
+    def act(at: Context) -> None:
+        with at.engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1 FROM no_such_table_here" if engine.dialect.name == "sqlite" else "SELECT pg_advisory_lock(1)")
+
+    at = worker(engine, store_settings, FixedClock(NOW))
+    with engine.connect() as holder:
+        if engine.dialect.name == "postgresql":
+            holder.exec_driver_sql("SELECT pg_advisory_lock(1)")
+            at.engine = make_engine(store_settings)
+
+            @event.listens_for(at.engine, "begin")
+            def _impatient(connection: Connection) -> None:
+                connection.exec_driver_sql("SET LOCAL lock_timeout = '50ms'")
+
+        assert Performer(at).perform(Job("seal", timedelta(hours=1), act)) is None
+    assert at.metrics.store() == ""
+    assert incidents_of(engine) == [("seal_failed", None, None)]
+    at.engine.dispose()
