@@ -15,6 +15,7 @@ import msgspec
 from dialplan import causes
 from dialplan.call import CallFacts, Leg, LegResult, Routed, TriedAttempt
 from dialplan.causes import Verdict
+from dialplan.emergency.matrix import judge
 from dialplan.identity import Identity, for_own_call, for_phone, for_trunk, signalled_number
 from dialplan.numbers import Dialled, classify, format_for, parse_dialled
 from ringfence.errors import Invalid
@@ -203,6 +204,9 @@ class _Context:
         self.did = own.e164
         if dialled.e164 is None:
             return self._short_code(dialled)
+        refusal = self._emergency_record(phone)
+        if refusal:
+            return self.end(refusal, causes.REJECTED)
         withheld = dialled.withhold or (self.facts.withheld and not dialled.release)
         presentation = "prohib" if withheld else "allowed"
         self.facts = msgspec.structs.replace(self.facts, called=dialled.e164, caller=own.e164, presentation=presentation)
@@ -220,6 +224,12 @@ class _Context:
         slug = "emergency_not_provisioned" if code is not None and code.emergency else "short_code_not_provisioned"
         self.note("short code", True, slug)
         return self.end(slug, causes.REJECTED)
+
+    def _emergency_record(self, phone: PlanEndpoint) -> str:
+        """Refuse ordinary calls of a phone whose number 999 has no address of; emergency numbers never come here."""
+        verdict = judge(phone.record)
+        self.note("999 address", bool(verdict.blocks), verdict.why)
+        return verdict.blocks
 
     def _barred(self, number: E164) -> str:
         number_class = classify(number)

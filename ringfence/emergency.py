@@ -34,6 +34,23 @@ class AddressState(StrEnum):
     WITHDRAWN = "withdrawn"  # it is out
 
 
+class SubmissionAction(StrEnum):
+    """What a carrier is asked to do."""
+
+    SUBMIT = "submit"
+    WITHDRAW = "withdraw"
+
+
+class SubmissionState(StrEnum):
+    """How far a request to a carrier has come."""
+
+    QUEUED = "queued"  # not sent, or sent in vain and to be tried again
+    WAITING = "waiting"  # the carrier has it and has not decided: ask again at `next_at`
+    DONE = "done"
+    FAILED = "failed"  # given up; a person must look
+    DROPPED = "dropped"  # overtaken by a newer version before it was sent
+
+
 class EmergencyAddress(msgspec.Struct, frozen=True):
     """One record as carriers take it. An empty text is a field that is not given."""
 
@@ -62,9 +79,19 @@ class RecordFacts(msgspec.Struct, frozen=True):
     acknowledged: bool = False  # the customer knows that 999 does not work from it
 
 
+class Confirmation(msgspec.Struct, frozen=True):
+    """Who said that an address is right, and how."""
+
+    by: str  # a name, up to 60 characters
+    how: str  # one of CONFIRMED_HOW
+
+
+CONFIRMED_HOW = ("phone", "email", "letter", "portal", "contract", "visit")
 NOTHING_KNOWN = RecordFacts()
 
 # States in which a carrier has, or may have, the record: what leaves one of them is withdrawn there.
 AT_CARRIER = frozenset({AddressState.SUBMITTED, AddressState.PENDING_REVIEW, AddressState.ACCEPTED, AddressState.REJECTED, AddressState.REPORTED_MISSING})
 # States in which a number may make ordinary calls: "at least submitted".
 SUFFICIENT = AT_CARRIER - {AddressState.REJECTED}
+# Classes of which the 999 database takes a record.
+WITH_ADDRESS = frozenset({LocationClass.FIXED, LocationClass.NOMADIC, LocationClass.MULTI_SITE})

@@ -10,6 +10,8 @@ from typing import NewType
 
 import msgspec
 
+from ringfence.emergency import RecordFacts
+
 E164 = NewType("E164", str)  # '+' and 7 to 15 digits
 Linkedid = NewType("Linkedid", str)  # Asterisk's linkedid: '<systemname>-<epoch>.<sequence>'
 
@@ -184,3 +186,4 @@ class PlanEndpoint(msgspec.Struct, frozen=True):
     account_id: int
     caller_did: E164 | None  # the DID its own calls present
     enabled: bool
+    record: RecordFacts  # what is held of that DID for 999

@@ -27,10 +27,17 @@ class Verdict(msgspec.Struct, frozen=True):
     why: str  # the same for a person
 
 
-def judge(facts: RecordFacts) -> Verdict:
-    """Return what holds for a number with this record. Total: it has an answer for whatever is known, or not known."""
-    if facts.location is LocationClass.FORWARD_ONLY:
-        return Verdict(False, False, True, FORWARD_ONLY, "the number only forwards: it may not be presented on calls")
+def judge(facts: RecordFacts, *, presented: bool = True) -> Verdict:
+    """Return what holds for a number. Total: it has an answer for whatever is known, or not known.
+
+    Args:
+        facts: what is known of its record.
+        presented: whether a phone presents the number; one that none presents makes no calls, whatever its class.
+    """
+    if not presented:
+        return Verdict(False, False, True, "", "no phone presents the number: it makes no calls")
+    if facts.location is LocationClass.FORWARD_ONLY:  # 999 goes out from the phone all the same, so this is a gap too
+        return Verdict(False, False, False, FORWARD_ONLY, "the number is said to forward only, and a phone presents it")
     if facts.location is LocationClass.OUTSIDE_UK:
         if facts.acknowledged:
             return Verdict(True, False, True, "", "used outside the UK, and the customer knows that 999 does not work from there")

@@ -28,6 +28,7 @@ def _plain(table: str, time: str, key: tuple[str, ...], *events: StartEvent, acc
 _CALL = Source("call", "started_at", ("call_id",), "account_id", ("did", "caller", "called", "forwarded_to"), legs=True)
 _LINE = Source("invoice_line", "started_at", ("id",), "account_id", ("did",))
 _HOLD = Source("legal_hold", "released_at", ("id",), hidden="secret")
+_REQUEST = Source("emergency_submission", "finished_at", ("id",), "account_id", ("e164",))
 _ACCOUNT = Source("account", CLOSED, ("id",), "id", unless=("did.account_id", "did_ownership.account_id", "endpoint.account_id", "account_policy.account_id"))
 
 CATALOGUE: Mapping[DataClass, tuple[Kept, ...]] = MappingProxyType(
@@ -41,6 +42,10 @@ CATALOGUE: Mapping[DataClass, tuple[Kept, ...]] = MappingProxyType(
             Kept(Source("endpoint", CLOSED, ("name",), "account_id", ("caller_did",)), {_E.ACCOUNT_CLOSED: CLOSED}),
             Kept(Source("account_policy", CLOSED, ("account_id",), "account_id"), {_E.ACCOUNT_CLOSED: CLOSED}),
             Kept(_ACCOUNT, {_E.ACCOUNT_CLOSED: CLOSED}),
+        ),
+        DataClass.EMERGENCY_ADDRESS: (
+            Kept(_REQUEST, {_E.SUPERSEDED: "finished_at"}),
+            _plain("emergency_address", "superseded_at", ("id",), _E.SUPERSEDED, account="account_id", numbers=("e164",)),
         ),
         DataClass.PLAN_CHANGE: (_plain("plan_change", "changed_at", ("version", "kind", "key"), _E.RECORDED, numbers=("key",)),),
         DataClass.LEGAL_HOLD: (Kept(_HOLD, {_E.CASE_CLOSED: "released_at"}),),

@@ -15,6 +15,8 @@ from ringfence.errors import Invalid
 REASONS = ("window", "erasure", "correction", "moved")
 OUTCOMES = ("done", "nothing_due", "contended", "held", "failed")
 
+PURPOSES = ("emergency_services", "customer", "correction", "test", "legal_request")  # of looking an address up
+
 _CUTOFF: dict[str, Shape] = {
     "data_class": shapes.word,
     "table": shapes.word,
@@ -24,7 +26,9 @@ _CUTOFF: dict[str, Shape] = {
     "cutoff": shapes.moment,
 }
 _FIELDS: dict[str, Shape] = {
+    "after": shapes.word,
     "as_of": shapes.moment,
+    "before": shapes.word,
     "cause": shapes.word,
     "commitment": shapes.digest,
     "cutoff": shapes.optional(shapes.moment),
@@ -47,13 +51,16 @@ _FIELDS: dict[str, Shape] = {
     "lo_key": shapes.key,
     "max_t": shapes.optional(shapes.moment),
     "min_t": shapes.optional(shapes.moment),
+    "ms": shapes.count,
     "outcome": shapes.word,
     "outcomes": shapes.pairs(shapes.word, shapes.choice(*OUTCOMES)),
     "policy": shapes.optional(shapes.word),
     "policy_digest": shapes.optional(shapes.digest),
     "policy_version": shapes.optional(shapes.count),
+    "purpose": shapes.choice(*PURPOSES),
     "reason": shapes.choice(*REASONS),
     "receipts": shapes.count,
+    "record": shapes.optional(shapes.random_id),
     "request": shapes.random_id,
     "right": shapes.word,
     "rows": shapes.count,
@@ -61,10 +68,15 @@ _FIELDS: dict[str, Shape] = {
     "size": shapes.count,
     "table": shapes.word,
     "token": shapes.count,
+    "version": shapes.count,
 }
 _KINDS: dict[str, str] = {
     "audit.exported": "digest first size",
     "audit.key_made": "digest",
+    "emergency.changed": "record version before after",
+    "emergency.confirmed": "record",
+    "emergency.exported": "rows",
+    "emergency.looked_up": "record purpose ms",
     "file.removed": "run data_class files kib",
     "incident.closed": "incident outcome",
     "incident.opened": "incident cause",

@@ -5,6 +5,7 @@ from ringfence.models.audit import AuditCheckpoint, AuditEntry, AuditHead
 from ringfence.models.base import Base, DataClass
 from ringfence.models.billing import InvoiceLine
 from ringfence.models.calls import Call, LedgerOffset, Leg, Node, SetAsideLine
+from ringfence.models.emergency import EmergencyRecord, EmergencySubmission
 from ringfence.models.holds import HeldRow, HoldState, LegalHold
 from ringfence.models.numbering import Did, DidOwnership, Target
 from ringfence.models.plan import PlanChange, PlanState
@@ -36,6 +37,8 @@ __all__ = [
     "DataClass",
     "Did",
     "DidOwnership",
+    "EmergencyRecord",
+    "EmergencySubmission",
     "Endpoint",
     "FileTombstone",
     "HeldRow",

@@ -118,7 +118,7 @@ def apply_import(session: Session, clock: Clock, version: int, changes: Sequence
             for c in new
         ),
     )
-    phones = end_ownership(session, now, [change.e164 for change in given if change.account_before is not None])
+    phones = end_ownership(session, clock, [change.e164 for change in given if change.account_before is not None])
     for batch in batched((change for change in given if change.effect is not Effect.NEW), _BATCH):
         session.execute(update(Did), [{"e164": change.e164, "account_id": change.account_id, "state": DidState.ACTIVE} for change in batch])
     insert_rows(session, DidOwnership, ({"e164": c.e164, "account_id": c.account_id, "since": now, "until": None} for c in given if c.account_id is not None))

@@ -14,6 +14,7 @@ from ringfence.clock import Clock
 from ringfence.errors import Conflict, NotFound, Refused
 from ringfence.masking import mask
 from ringfence.models import Account, Did, DidOwnership, Endpoint, Target
+from ringfence.queries import emergency
 from ringfence.queries.accounts import get_open_account
 from ringfence.queries.plan import Change, ChangeKind, begin_change, bump, note_changes
 from ringfence.queries.rows import insert_rows
@@ -105,7 +106,7 @@ def release_dids(session: Session, clock: Clock, numbers: Sequence[str]) -> None
     for e164 in numbers:
         if get_did(session, e164).account_id is None:
             raise Conflict(f"{mask(e164)} has no owner", hint=f"'ringfence number show {e164}' shows its history")
-    note_changes(session, clock, version, _release(session, clock.now(), numbers))
+    note_changes(session, clock, version, _release(session, clock, numbers))
 
 
 def replace_targets(session: Session, clock: Clock, e164: str, targets: Sequence[PlanTarget]) -> None:
@@ -140,7 +141,7 @@ def close_account(session: Session, clock: Clock, ref: str) -> Account:
     """
     version = begin_change(session, clock)
     account = get_open_account(session, ref)
-    changes = _release(session, clock.now(), numbers_of(session, account.id))
+    changes = _release(session, clock, numbers_of(session, account.id))
     phones = list(session.scalars(select(Endpoint.name).where(Endpoint.account_id == account.id)))
     session.execute(update(Endpoint).where(Endpoint.account_id == account.id).values(enabled=False))
     account.state, account.closed_at = AccountState.CLOSED, clock.now()
@@ -210,9 +211,11 @@ def write_targets(session: Session, targets: dict[str, Sequence[PlanTarget]]) ->
     insert_rows(session, Target, rows)
 
 
-def end_ownership(session: Session, now: datetime, numbers: Iterable[str]) -> list[Change]:
-    """End the owners' time with these numbers, and return what else that changes: phones that presented one present none."""
+def end_ownership(session: Session, clock: Clock, numbers: Sequence[str]) -> list[Change]:
+    """End the owners' time with these numbers and the addresses they had for 999; return what else that changes: phones present none."""
+    now = clock.now()
     changes: list[Change] = []
+    emergency.leave(session, clock, numbers)
     for batch in batched(numbers, KEYS):
         session.execute(update(DidOwnership).where(DidOwnership.e164.in_(batch), DidOwnership.until.is_(None)).values(until=now))
         phones = session.scalars(update(Endpoint).where(Endpoint.caller_did.in_(batch)).values(caller_did=None).returning(Endpoint.name))
@@ -220,8 +223,8 @@ def end_ownership(session: Session, now: datetime, numbers: Iterable[str]) -> li
     return changes
 
 
-def _release(session: Session, now: datetime, numbers: Sequence[str]) -> list[Change]:
-    changes = end_ownership(session, now, numbers)
+def _release(session: Session, clock: Clock, numbers: Sequence[str]) -> list[Change]:
+    changes = end_ownership(session, clock, numbers)
     write_targets(session, dict.fromkeys(numbers, ()))
     for batch in batched(numbers, KEYS):
         session.execute(update(Did).where(Did.e164.in_(batch)).values(account_id=None, state=DidState.QUARANTINED))

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, String, func, select, type_coerce, update
+from sqlalchemy import Select, String, and_, func, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from ringfence.batches import batched
 from ringfence.clock import Clock
-from ringfence.models import Account, Did, Endpoint, PlanChange, PlanState, Target, Trunk
+from ringfence.emergency import NOTHING_KNOWN, AddressState, LocationClass, RecordFacts
+from ringfence.models import Account, Did, EmergencyRecord, Endpoint, PlanChange, PlanState, Target, Trunk
 from ringfence.queries.rows import insert_rows
 from ringfence.values import E164, AccountState, DidState, PlanAccount, PlanDid, PlanEndpoint, PlanTarget, PlanTrunk, TargetKind
 
@@ -158,9 +160,15 @@ def load_trunks(session: Session, keys: Iterable[str] | None = None) -> Iterator
 
 def load_endpoints(session: Session, keys: Iterable[str] | None = None) -> Iterator[PlanEndpoint]:
     """Yield customers' phones, enabled or not: those with these names, or all."""
-    columns = select(Endpoint.name, Endpoint.account_id, Endpoint.caller_did, Endpoint.enabled).order_by(Endpoint.name)
+    held = and_(EmergencyRecord.e164 == Endpoint.caller_did, EmergencyRecord.account_id == Endpoint.account_id, EmergencyRecord.superseded_at.is_(None))
+    known = (type_coerce(EmergencyRecord.location, String), type_coerce(EmergencyRecord.state, String), EmergencyRecord.standing)
+    columns = (
+        select(Endpoint.name, Endpoint.account_id, Endpoint.caller_did, Endpoint.enabled, *known, EmergencyRecord.acknowledged_at.is_not(None))
+        .outerjoin(EmergencyRecord, held)
+        .order_by(Endpoint.name)
+    )
     for row in _rows(session, columns, Endpoint.name, keys):
-        yield PlanEndpoint(*row)
+        yield PlanEndpoint(row[0], row[1], row[2], enabled=row[3], record=_facts(*row[4:]))
 
 
 def _rows(session: Session, columns: Select[*tuple[Any, ...]], key: Any, keys: Iterable[Any] | None) -> Iterator[Any]:
@@ -169,6 +177,14 @@ def _rows(session: Session, columns: Select[*tuple[Any, ...]], key: Any, keys: I
         return
     for batch in batched(keys, _KEYS):
         yield from session.execute(columns.where(key.in_(batch)))
+
+
+@lru_cache(maxsize=256)
+def _facts(location: str | None, state: str | None, standing: bool | None, acknowledged: bool) -> RecordFacts:
+    """Return what is held of a number for 999; the few values that there can be are made once."""
+    if location is None or state is None:
+        return NOTHING_KNOWN
+    return RecordFacts(LocationClass(location), AddressState(state), bool(standing), acknowledged)
 
 
 def _dids() -> Select[*tuple[Any, ...]]:

@@ -25,9 +25,12 @@ from ari_app.private.root import Root
 from ari_app.private.scenario import Answers, Call, Callee, Register
 from ari_app.private.sip_trace import SipMessage
 from ari_app.private.sipp import SilentServer, SippCalls, SippResult, SippServer, register_phone
+from dialplan.emergency.state import AddressEvent
 from dialplan.numbers import classify
+from retention.emergency import records
 from ringfence import models
 from ringfence.clock import SystemClock
+from ringfence.emergency import LocationClass
 from ringfence.models import Leg
 from ringfence.queries import accounts, numbering, trunks
 from ringfence.queries.plan import current_version
@@ -177,6 +180,23 @@ class Stage:
         """Call one of the store's changing functions, such as `queries.accounts.set_account`, and wait until it is in effect."""
         with self.changing() as session:
             function(session, self._clock, *arguments, **values)
+        self.await_plan()
+
+    def present(self, phone: str, did: E164, *, until: AddressEvent | None = AddressEvent.SENT) -> None:
+        """Let a phone present a number, with an address for 999 that has come so far at the carrier; None = without one."""
+        self.change(accounts.set_endpoint, phone, caller_did=did)
+        if until is not None:
+            self.locate(did, until)
+
+    def locate(self, did: E164, until: AddressEvent) -> None:
+        """Enter an address for 999, and let the carrier say something of it."""
+        fields = {"name": "Example", "premises": "104", "thoroughfare": "King Street", "locality": "Sheffield", "postcode": "S9 5AD"}
+        wish = records.parse_wish(did, LocationClass.FIXED, fields, confirmed=None, acknowledged=False)
+        with self.changing() as session:
+            record = records.set_address(session, self._clock, wish).id
+        if until is not AddressEvent.DRAFTED:
+            with self.changing() as session:
+                records.happened(session, self._clock, record, until)
         self.await_plan()
 
     # ---- calls

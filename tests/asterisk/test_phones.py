@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from ari_app.private.scenario import Answers, Call, Refuses, Rings
+from dialplan.emergency.state import AddressEvent
 from ringfence.queries import accounts
 from ringfence.values import E164, AccountState
 from tests.asterisk.stage import PHONE, Stage, invite, invites
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.asterisk
 def own(stage: Stage) -> Iterator[E164]:
     """The number that the phone presents."""
     did = stage.did(["desk"])
-    stage.change(accounts.set_endpoint, "desk", caller_did=did)
+    stage.present("desk", did)
     yield did
     stage.change(accounts.set_endpoint, "desk", caller_did=None)
 
@@ -214,9 +215,25 @@ def test_a_phone_without_a_number_cannot_call(stage: Stage) -> None:
     stage.cdr(called=mobile).shows(refusal="no_caller_number", disposition="refused", inbound_trunk="hall")
 
 
+def test_a_phone_whose_number_has_no_address_for_999_cannot_call_until_a_carrier_has_it(stage: Stage) -> None:
+    did, before, drafted, after = stage.did(["hall"]), stage.numbers.mobile(), stage.numbers.mobile(), stage.numbers.mobile()
+    stage.present("hall", did, until=None)
+    with stage.behind(first=Answers()) as carriers:
+        stage.dial("hall", before, expect=403)
+        stage.locate(did, AddressEvent.DRAFTED)
+        stage.dial("hall", drafted, expect=403)
+        assert invites(carriers["first"]) == []
+        stage.locate(did, AddressEvent.SENT)
+        stage.dial("hall", after, hold_ms=50)
+    for mobile in (before, drafted):
+        stage.cdr(called=mobile).shows(refusal="emergency_address_missing", disposition="refused", direction="outbound", did=did)
+    stage.cdr(called=after).shows(refusal=None, disposition="answered", caller=did)
+    stage.change(accounts.set_endpoint, "hall", caller_did=None)
+
+
 def test_the_phone_of_a_suspended_account(stage: Stage) -> None:
     did = stage.did(["late-desk"], account="late")
-    stage.change(accounts.set_endpoint, "late-desk", caller_did=did)
+    stage.present("late-desk", did)
     mobile, again = stage.numbers.mobile(), stage.numbers.mobile()
     stage.change(accounts.set_account_state, "late", AccountState.SUSPENDED)
     with stage.behind(first=Answers()), stage.phone("late-desk") as phone:

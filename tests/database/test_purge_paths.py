@@ -99,7 +99,7 @@ def _fill(engine: Engine, source: Source) -> None:
         connection.execute(insert(Base.metadata.tables["node"]).values(name="n1", app_seen_at=NOW))
         if source.account and source.time == CLOSED and source.table != "account":
             connection.execute(insert(Base.metadata.tables["account"]).values(**_row("account")))
-        if source.table == "did_ownership":
+        if source.table in {"did_ownership", "emergency_address"}:
             connection.execute(insert(Base.metadata.tables["account"]).values(**_row("account")))
             connection.execute(insert(Base.metadata.tables["did"]).values(**{**_row("did"), "account_id": None}))
         connection.execute(insert(source.of).values(**_row(source.table)))
@@ -108,7 +108,8 @@ def _fill(engine: Engine, source: Source) -> None:
 def _row(table: str) -> dict[str, Any]:
     """Return a row of a table whose every moment is long ago."""
     fixed: dict[str, Any] = {"number_class": "voip", "e164": DID, "caller_did": None, "policy": "recommended"}
-    fixed["state"] = "closed" if table == "account" else "inactive"
+    fixed["state"] = {"account": "closed", "emergency_address": "withdrawn", "emergency_submission": "done"}.get(table, "inactive")
+    fixed |= {"location": "fixed", "action": "submit"}
     values = {}
     for column in Base.metadata.tables[table].columns:
         if not (column.name == "id" and column.autoincrement is True):

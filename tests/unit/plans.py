@@ -7,6 +7,7 @@ from typing import Any
 
 from dialplan.call import CallFacts, Leg, LegResult, TriedAttempt
 from dialplan.routing import Attempt
+from ringfence.emergency import AddressState, LocationClass, RecordFacts
 from ringfence.values import (
     E164,
     AccountState,
@@ -29,6 +30,7 @@ CALLER = "+441174960999"
 MOBILE = "+447700900123"
 SECOND_MOBILE = "+447700900456"
 LANDLINE = "+441174960555"
+ACCEPTED = RecordFacts(LocationClass.FIXED, AddressState.ACCEPTED)
 
 
 class PlanOf:
@@ -82,8 +84,8 @@ def phone_target(name: str = "desk-1", position: int = 1, seconds: int = 25) -> 
     return PlanTarget(position=position, kind=TargetKind.ENDPOINT, address=name, ring_seconds=seconds)
 
 
-def phone(name: str = "desk-1", *, account_id: int = 1, caller_did: str | None = DID, enabled: bool = True) -> PlanEndpoint:
-    return PlanEndpoint(name=name, account_id=account_id, caller_did=E164(caller_did) if caller_did else None, enabled=enabled)
+def phone(name: str = "desk-1", *, account_id: int = 1, caller_did: str | None = DID, enabled: bool = True, record: RecordFacts = ACCEPTED) -> PlanEndpoint:
+    return PlanEndpoint(name=name, account_id=account_id, caller_did=E164(caller_did) if caller_did else None, enabled=enabled, record=record)
 
 
 def trunk(name: str = "trunk-a", **changes: Any) -> PlanTrunk:

@@ -76,8 +76,16 @@ def test_a_new_address_does_not_silence_who_had_one(state: AddressState) -> None
 
 @pytest.mark.parametrize("state", list(S))
 def test_a_number_that_only_forwards_needs_none_and_is_presented_on_no_call(state: AddressState) -> None:
-    verdict = judge(RecordFacts(LocationClass.FORWARD_ONLY, state, acknowledged=True))
-    assert (verdict.can_originate, verdict.needs_record, verdict.covered, verdict.blocks) == (False, False, True, matrix.FORWARD_ONLY)
+    facts = RecordFacts(LocationClass.FORWARD_ONLY, state, acknowledged=True)
+    shown, not_shown = judge(facts), judge(facts, presented=False)
+    assert (shown.can_originate, shown.needs_record, shown.covered, shown.blocks) == (False, False, False, matrix.FORWARD_ONLY)
+    assert (not_shown.can_originate, not_shown.needs_record, not_shown.covered, not_shown.blocks) == (False, False, True, "")
+
+
+@pytest.mark.parametrize("location", [None, *LocationClass])
+def test_a_number_that_no_phone_presents_makes_no_calls(location: LocationClass | None) -> None:
+    verdict = judge(RecordFacts(location, S.MISSING), presented=False)
+    assert (verdict.can_originate, verdict.covered, verdict.blocks) == (False, True, "")
 
 
 @pytest.mark.parametrize("state", list(S))

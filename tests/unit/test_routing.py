@@ -11,6 +11,7 @@ from dialplan import causes
 from dialplan.call import CallFacts, TriedAttempt
 from dialplan.causes import Verdict, verdict
 from dialplan.routing import Attempt, Decision, End, Question, Rules, decide
+from ringfence.emergency import NOTHING_KNOWN, AddressState, LocationClass, RecordFacts
 from ringfence.values import (
     AccountState,
     CallerIdMode,
@@ -77,6 +78,7 @@ def test_the_called_number_is_read_as_carriers_write_it(called: str) -> None:
     assert rung(ask(inbound(called), SIMPLE)) == [(MOBILE, "trunk-a")]
 
 
+MISSING = ("emergency_address_missing", causes.REJECTED)
 REFUSED: list[tuple[str, CallFacts, PlanOf, dict[str, Any], tuple[str, int]]] = [
     ("not ours", inbound("+442079460199"), SIMPLE, {}, ("unknown_number", causes.UNALLOCATED)),
     ("no number", inbound(""), SIMPLE, {}, ("unknown_number", causes.UNALLOCATED)),
@@ -125,6 +127,18 @@ REFUSED: list[tuple[str, CallFacts, PlanOf, dict[str, Any], tuple[str, int]]] = 
     ("relay emergency", from_phone("18000"), PlanOf([did()], endpoints=[phone()]), {}, ("emergency_not_provisioned", causes.REJECTED)),
     ("short code", from_phone("101"), PlanOf([did()], endpoints=[phone()]), {}, ("short_code_not_provisioned", causes.REJECTED)),
     ("directory", from_phone("118500"), PlanOf([did()], endpoints=[phone()]), {}, ("short_code_not_provisioned", causes.REJECTED)),
+    *(
+        (name, from_phone("07700900123"), PlanOf([did()], endpoints=[phone(record=facts)]), {}, (slug, causes.REJECTED))
+        for name, facts, slug in (
+            ("no address", NOTHING_KNOWN, "emergency_address_missing"),
+            ("address not sent", RecordFacts(LocationClass.FIXED, AddressState.DRAFT), "emergency_address_missing"),
+            ("address rejected", RecordFacts(LocationClass.NOMADIC, AddressState.REJECTED), "emergency_address_rejected"),
+            ("forwards only", RecordFacts(LocationClass.FORWARD_ONLY), "forward_only_number"),
+            ("abroad, not told", RecordFacts(LocationClass.OUTSIDE_UK), "emergency_access_not_acknowledged"),
+        )
+    ),
+    ("own network, no address", from_phone(OTHER_DID), PlanOf([did(), did(OTHER_DID, mobile())], endpoints=[phone(record=NOTHING_KNOWN)]), {}, MISSING),
+    ("emergency, no address", from_phone("999"), PlanOf([did()], endpoints=[phone(record=NOTHING_KNOWN)]), {}, ("emergency_not_provisioned", causes.REJECTED)),
     ("premium", from_phone("09098790123"), PlanOf([did()], endpoints=[phone()]), {}, ("number_class_barred", causes.REJECTED)),
     ("personal", from_phone("07012345678"), PlanOf([did()], endpoints=[phone()]), {}, ("number_class_barred", causes.REJECTED)),
     ("abroad", from_phone("+12025550123"), PlanOf([did()], endpoints=[phone()]), {}, ("international_barred", causes.REJECTED)),

@@ -1,0 +1,266 @@
+"""Address records for 999: versions, their states, and what becomes of them when their number leaves. Each change has its audit entry.
+
+What may follow what is decided elsewhere (`dialplan.emergency.state`): the functions here apply a change only if the record still is in
+the state that the decision was made for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+import msgspec
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from ringfence.audit import log
+from ringfence.batches import batched
+from ringfence.clock import Clock
+from ringfence.emergency import (
+    AT_CARRIER,
+    NOTHING_KNOWN,
+    SUFFICIENT,
+    AddressState,
+    Confirmation,
+    EmergencyAddress,
+    LocationClass,
+    RecordFacts,
+    SubmissionAction,
+)
+from ringfence.errors import Conflict, NotFound
+from ringfence.masking import mask
+from ringfence.models import Account, Did, EmergencyRecord, Endpoint
+from ringfence.queries import emergency_outbox as outbox
+from ringfence.queries.plan import Change, ChangeKind, begin_change, note_changes
+
+_KEYS = 500  # keys in one IN (...)
+_FIELDS = EmergencyAddress.__struct_fields__
+
+
+class Step(Protocol):
+    """A decided change of state (`dialplan.emergency.state.Move`)."""
+
+    @property
+    def before(self) -> AddressState:
+        """The state that it was decided for."""
+        ...
+
+    @property
+    def after(self) -> AddressState:
+        """The state that follows."""
+        ...
+
+
+class Version(msgspec.Struct, frozen=True):
+    """What a new version of a record says."""
+
+    location: LocationClass
+    address: EmergencyAddress | None  # None for a class of which the 999 database takes none
+    confirmed: Confirmation | None = None
+    acknowledged: bool = False  # the customer knows that 999 does not work from it
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a carrier said with a change of state."""
+
+    carrier: str | None = None
+    reference: str | None = None
+    refusal: str | None = None  # why it refused, in its words; up to 200 characters are kept
+
+
+def current(session: Session, e164: str) -> EmergencyRecord | None:
+    """Return the version that holds, or None."""
+    return session.scalar(select(EmergencyRecord).where(EmergencyRecord.e164 == e164, EmergencyRecord.superseded_at.is_(None)))
+
+
+def get_record(session: Session, record_id: str) -> EmergencyRecord:
+    """Return a version by its id, as the store has it now.
+
+    Raises:
+        NotFound: there is none.
+    """
+    record = session.get(EmergencyRecord, record_id, populate_existing=True)
+    if record is None:
+        raise NotFound("there is no such address record", hint="'ringfence emergency address history NUMBER' lists a number's")
+    return record
+
+
+def versions(session: Session, e164: str) -> list[EmergencyRecord]:
+    """Return every version that is still kept, newest first."""
+    return list(session.scalars(select(EmergencyRecord).where(EmergencyRecord.e164 == e164).order_by(EmergencyRecord.version.desc())))
+
+
+def address_of(record: EmergencyRecord) -> EmergencyAddress:
+    """Return a version's address."""
+    return EmergencyAddress(*(getattr(record, field) for field in _FIELDS))
+
+
+def facts_of(record: EmergencyRecord | None) -> RecordFacts:
+    """Return what decisions need to know of a version; of none, that nothing is known."""
+    if record is None:
+        return NOTHING_KNOWN
+    return RecordFacts(record.location, record.state, record.standing, record.acknowledged_at is not None)
+
+
+def add_version(session: Session, clock: Clock, e164: str, version: Version) -> EmergencyRecord:
+    """Write a new version in place of the one that holds, and queue what carriers must be told.
+
+    Takes the plan's lock first. A version with an address begins as a draft, one without is `missing`: there is nothing to submit, and what a
+    carrier has from before is withdrawn.
+
+    Raises:
+        NotFound: the number is not ours.
+        Conflict: it has no owner.
+    """
+    plan_version = begin_change(session, clock)
+    did = session.get(Did, e164, populate_existing=True)
+    if did is None:
+        raise NotFound(f"{mask(e164)} is not one of our numbers", hint="'ringfence number list' lists them")
+    if did.account_id is None:
+        raise Conflict("the number has no owner, so nobody calls from it", hint=f"assign it first: 'ringfence number assign {e164} ACCOUNT'")
+    before = next(iter(_locked(session, [e164])), None)
+    newest = select(EmergencyRecord.version).where(EmergencyRecord.e164 == e164).order_by(EmergencyRecord.version.desc()).limit(1)
+    record = _made(clock, did, (session.scalar(newest) or 0) + 1, version, before)
+    state = AddressState.MISSING if before is None else before.state
+    if before is not None:
+        _close(session, clock, [before], leaving=version.address is None)
+    session.add(record)
+    session.flush()
+    if version.address is not None:
+        outbox.enqueue(session, clock, record, SubmissionAction.SUBMIT)
+    note_changes(session, clock, plan_version, _changes(session, e164))
+    _log(session, clock, "operator", record, state, record.state)
+    return record
+
+
+def apply_step(session: Session, clock: Clock, record: EmergencyRecord, step: Step, answer: Answer, *, actor: str, reroutes: bool) -> None:
+    """Put a record into the state that was decided.
+
+    Args:
+        session: an open transaction; with `reroutes` it has changed nothing yet.
+        clock: the clock.
+        record: the version, as it was when the decision was made.
+        step: the decision.
+        answer: what the carrier said.
+        actor: for the audit log.
+        reroutes: the number's ordinary calls are refused before and not after, or the other way round: the plan's version is raised.
+
+    Raises:
+        Conflict: the record is no longer in the state that the decision was made for.
+    """
+    plan_version = begin_change(session, clock) if reroutes else 0
+    mine = (EmergencyRecord.id == record.id, EmergencyRecord.state == step.before)
+    changed = update(EmergencyRecord).where(*mine).values(**_after(clock, record, step, answer)).returning(EmergencyRecord.id)
+    if session.scalar(changed.execution_options(synchronize_session=False)) is None:
+        raise Conflict("the address record was changed meanwhile", hint="look at it again, and repeat what should still be done")
+    session.expire(record)
+    if reroutes:
+        note_changes(session, clock, plan_version, _changes(session, record.e164))
+    if step.before is not step.after:
+        _log(session, clock, actor, record, step.before, step.after)
+
+
+def confirm(session: Session, clock: Clock, record: EmergencyRecord, confirmation: Confirmation) -> None:
+    """Write down that somebody said the address is right, now."""
+    record.confirmed_by, record.confirmed_how, record.confirmed_at = confirmation.by, confirmation.how, clock.now()
+    session.flush()
+    log.append(session, clock, "emergency.confirmed", actor="operator", record=record.id)
+
+
+def leave(session: Session, clock: Clock, numbers: Iterable[str]) -> None:
+    """End the records of numbers that leave their owner; what a carrier has is queued to be withdrawn. The caller holds the plan."""
+    for batch in batched(numbers, _KEYS):
+        _close(session, clock, _locked(session, batch), leaving=True)
+
+
+def presenting(session: Session, e164: str) -> list[str]:
+    """Return the phones that present a number."""
+    return list(session.scalars(select(Endpoint.name).where(Endpoint.caller_did == e164).order_by(Endpoint.name)))
+
+
+def exported(session: Session, *, account_id: int | None = None) -> Iterator[tuple[EmergencyRecord, str]]:
+    """Yield the versions that hold, each with its account's reference, by number and in constant memory."""
+    rows = select(EmergencyRecord, Account.ref).join(Account, Account.id == EmergencyRecord.account_id).where(EmergencyRecord.superseded_at.is_(None))
+    if account_id is not None:
+        rows = rows.where(EmergencyRecord.account_id == account_id)
+    for row in session.execute(rows.order_by(EmergencyRecord.e164).execution_options(yield_per=1_000)):
+        yield row[0], row[1]
+
+
+def _locked(session: Session, numbers: Sequence[str]) -> list[EmergencyRecord]:
+    """Return the versions that hold, as the store has them, and keep others from changing them until the transaction ends."""
+    chosen = select(EmergencyRecord).where(EmergencyRecord.e164.in_(numbers), EmergencyRecord.superseded_at.is_(None)).order_by(EmergencyRecord.e164)
+    return list(session.scalars(chosen.with_for_update().execution_options(populate_existing=True)))
+
+
+def _made(clock: Clock, did: Did, number: int, version: Version, before: EmergencyRecord | None) -> EmergencyRecord:
+    now = clock.now()
+    address = version.address or EmergencyAddress()
+    covered = before is not None and before.state is AddressState.ACCEPTED
+    mine = before is not None and before.account_id == did.account_id and version.address is not None
+    return EmergencyRecord(
+        id=log.new_id(),
+        e164=did.e164,
+        version=number,
+        account_id=did.account_id,
+        location=version.location,
+        **{field: getattr(address, field) for field in _FIELDS},
+        state=AddressState.MISSING if version.address is None else AddressState.DRAFT,
+        state_at=now,
+        standing=mine and before is not None and (before.standing or before.state in SUFFICIENT),
+        uncovered_since=now if before is None or covered else before.uncovered_since or now,
+        carrier=before.carrier if mine and before is not None else None,
+        confirmed_by=version.confirmed.by if version.confirmed else None,
+        confirmed_how=version.confirmed.how if version.confirmed else None,
+        confirmed_at=now if version.confirmed else None,
+        acknowledged_at=now if version.acknowledged else None,
+        made_at=now,
+    )
+
+
+def _close(session: Session, clock: Clock, records: list[EmergencyRecord], *, leaving: bool) -> None:
+    """End versions: each was overtaken, or its number leaves its owner or needs no address any more."""
+    outbox.drop(session, clock, [record.id for record in records])
+    sent = outbox.tried(session, [record.id for record in records]) if leaving else set()
+    drafts = []
+    for record in records:
+        before = record.state
+        record.superseded_at = clock.now()
+        if leaving and before is not AddressState.MISSING:
+            there = before in AT_CARRIER or record.standing or record.id in sent
+            record.state, record.state_at = AddressState.WITHDRAWING if there else AddressState.WITHDRAWN, clock.now()
+            if there:
+                outbox.enqueue(session, clock, record, SubmissionAction.WITHDRAW)
+            fields = {"record": record.id, "version": record.version, "before": before.value, "after": record.state.value}
+            drafts.append(log.Draft("emergency.changed", fields))
+    session.flush()
+    if drafts:
+        log.append_all(session, clock, drafts)
+
+
+def _after(clock: Clock, record: EmergencyRecord, step: Step, answer: Answer) -> dict[str, Any]:
+    now = clock.now()
+    values: dict[str, Any] = {"state": step.after}
+    if step.before is not step.after:
+        values["state_at"] = now
+    if answer.carrier:
+        values["carrier"] = answer.carrier
+    if answer.reference:
+        values["carrier_ref"] = answer.reference[:100]
+    if step.after in SUFFICIENT:
+        values |= {"standing": False, "refusal": None, "submitted_at": record.submitted_at or now}
+    if step.after is AddressState.REJECTED:
+        values["refusal"] = (answer.refusal or "")[:200] or None
+    if step.after is AddressState.ACCEPTED:
+        values |= {"uncovered_since": None, "accepted_at": record.accepted_at or now}
+    elif record.uncovered_since is None:
+        values["uncovered_since"] = now
+    return values
+
+
+def _log(session: Session, clock: Clock, actor: str, record: EmergencyRecord, before: AddressState, after: AddressState) -> None:
+    log.append(session, clock, "emergency.changed", actor=actor, record=record.id, version=record.version, before=before.value, after=after.value)
+
+
+def _changes(session: Session, e164: str) -> list[Change]:
+    return [(ChangeKind.DID, e164), *((ChangeKind.ENDPOINT, name) for name in presenting(session, e164))]

@@ -1,0 +1,109 @@
+"""What is to be done at carriers with address records: queued in the transaction that makes it necessary, done by the worker, at least once.
+
+A number's requests are done in the order they were made: of each number only the oldest that is not finished is ever due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import and_, func, select, update
+from sqlalchemy.orm import Session
+
+from ringfence.audit.log import new_id
+from ringfence.batches import batched
+from ringfence.clock import Clock
+from ringfence.emergency import SubmissionAction, SubmissionState
+from ringfence.models import EmergencyRecord, EmergencySubmission
+
+_KEYS = 500  # keys in one IN (...)
+_OPEN = (SubmissionState.QUEUED, SubmissionState.WAITING)
+ERROR = 60  # characters of an error's name
+
+
+def enqueue(session: Session, clock: Clock, record: EmergencyRecord, action: SubmissionAction) -> EmergencySubmission:
+    """Ask for something to be done with a version of a record at its carrier."""
+    now = clock.now()
+    request = EmergencySubmission(
+        record_id=record.id,
+        e164=record.e164,
+        account_id=record.account_id,
+        action=action,
+        carrier=record.carrier,
+        state=SubmissionState.QUEUED,
+        attempts=0,
+        next_at=now,
+        idempotency_key=new_id(),
+        made_at=now,
+    )
+    session.add(request)
+    session.flush()
+    return request
+
+
+def drop(session: Session, clock: Clock, records: Sequence[str]) -> None:
+    """Give up what was not begun yet for versions that were overtaken, and asking after what was sent.
+
+    One that was begun stays, so that what is queued after it waits for its end. Whoever takes it up again finds the version superseded and
+    settles the request as dropped.
+    """
+    begun = and_(EmergencySubmission.state == SubmissionState.QUEUED, EmergencySubmission.attempts > 0)
+    mine = (EmergencySubmission.action == SubmissionAction.SUBMIT, EmergencySubmission.state.in_(_OPEN), ~begun)
+    for batch in batched(records, _KEYS):
+        statement = update(EmergencySubmission).where(EmergencySubmission.record_id.in_(batch), *mine)
+        session.execute(statement.values(state=SubmissionState.DROPPED, finished_at=clock.now()).execution_options(synchronize_session=False))
+
+
+def tried(session: Session, records: Sequence[str]) -> set[str]:
+    """Return those of the versions that a carrier may have got, since a request was at least begun."""
+    found: set[str] = set()
+    for batch in batched(records, _KEYS):
+        found.update(session.scalars(select(EmergencySubmission.record_id).where(EmergencySubmission.record_id.in_(batch), EmergencySubmission.attempts > 0)))
+    return found
+
+
+def due(session: Session, now: datetime, *, limit: int = 100) -> list[EmergencySubmission]:
+    """Return what is to be done now: of each number the oldest unfinished request, if its time has come."""
+    earlier = EmergencySubmission.__table__.alias("earlier")
+    waits = select(earlier.c.id).where(earlier.c.e164 == EmergencySubmission.e164, earlier.c.id < EmergencySubmission.id, earlier.c.state.in_(_OPEN)).exists()
+    chosen = select(EmergencySubmission).where(EmergencySubmission.state.in_(_OPEN), EmergencySubmission.next_at <= now, ~waits)
+    return list(session.scalars(chosen.order_by(EmergencySubmission.next_at, EmergencySubmission.id).limit(limit)))
+
+
+def claim(session: Session, request: EmergencySubmission, until: datetime) -> bool:
+    """Take a request for this process until a moment; return whether nobody else did. Commit before going to the carrier.
+
+    The attempt is counted here, so that one that dies on the way is known to have been begun.
+    """
+    mine = (EmergencySubmission.id == request.id, EmergencySubmission.state.in_(_OPEN), EmergencySubmission.next_at == request.next_at)
+    statement = update(EmergencySubmission).where(*mine).values(next_at=until, attempts=EmergencySubmission.attempts + 1).returning(EmergencySubmission.id)
+    taken = session.scalar(statement.execution_options(synchronize_session=False)) is not None
+    session.expire(request)
+    return taken
+
+
+def settle(
+    session: Session, clock: Clock, request: EmergencySubmission, state: SubmissionState, *, next_at: datetime | None = None, error: str | None = None
+) -> None:
+    """Write down how a request went.
+
+    Args:
+        session: an open transaction.
+        clock: the clock.
+        request: what was claimed.
+        state: what it is in now; one that was dropped meanwhile stays dropped.
+        next_at: when to try or ask again, for a request that is not finished.
+        error: what went wrong, in a word without personal data.
+    """
+    finished = None if state in _OPEN else clock.now()
+    values = {"state": state, "last_error": error[:ERROR] if error else None, "finished_at": finished, "next_at": next_at or request.next_at}
+    statement = update(EmergencySubmission).where(EmergencySubmission.id == request.id, EmergencySubmission.state.in_(_OPEN)).values(**values)
+    session.execute(statement.execution_options(synchronize_session=False))
+    session.expire(request)
+
+
+def counts(session: Session) -> dict[SubmissionState, int]:
+    """Return how many requests are in each state."""
+    rows = session.execute(select(EmergencySubmission.state, func.count()).group_by(EmergencySubmission.state))
+    return {row[0]: row[1] for row in rows}
