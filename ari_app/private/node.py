@@ -140,7 +140,7 @@ class PrivateNode:
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            for name in ("asterisk", "ari", "agi", "ami", "ledger"):
+            for name in ("asterisk", "ari", "agi", "ami", "ledger", "worker"):
                 with contextlib.suppress(OSError, ValueError):
                     os.kill(self.pid(name), signal.SIGKILL)
             self._process.kill()

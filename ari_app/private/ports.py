@@ -11,16 +11,33 @@ _random = random.SystemRandom()
 
 
 def free_ports(count: int, hosts: tuple[str, ...] = HOSTS) -> list[int]:
-    """Return `count` different ports that nobody uses at present, by UDP or TCP, on any of `hosts`."""
+    """Return `count` different ports that nobody uses at present, by UDP or TCP, on any of `hosts`.
+
+    They are this process's as long as it lives: no other process, nor this one again, is given them meanwhile, however late their servers start.
+    """
     found: list[int] = []
     for port in _random.sample(RANGE, len(RANGE)):
         if len(found) == count:
             break
-        if all(_is_free(host, port) for host in hosts):
-            found.append(port)
+        if name := _reserve(port):
+            if all(_is_free(host, port) for host in hosts):
+                found.append(port)
+                name.detach()  # kept open until this process ends
+            name.close()
     if len(found) < count:
         raise OSError("no free loopback ports are left")
     return found
+
+
+def _reserve(port: int) -> socket.socket | None:
+    """Take a name that the kernel gives to one process only, an abstract Unix socket (unix(7)); None when another one has it."""
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        name.bind(f"\0ringfence-port-{port}")
+    except OSError:
+        name.close()
+        return None
+    return name
 
 
 def _is_free(host: str, port: int) -> bool:

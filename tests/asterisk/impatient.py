@@ -37,7 +37,7 @@ class ImpatientCaller(asyncio.DatagramProtocol):
                 self._send(call, "INVITE", 1, offer=True)
                 loop.call_later(give_up[index % len(give_up)], self._give_up, call)
                 await asyncio.sleep(1 / rate)
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 await asyncio.gather(*(call.ended.wait() for call in self._calls.values()))
         finally:
             transport.close()

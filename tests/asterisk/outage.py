@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,8 +27,10 @@ from ari_app.private.root import Root
 from ari_app.private.scenario import Answers, Call, Callee
 from ari_app.private.sipp import SippCalls, SippServer
 from ringfence.models.calls import Call as CallRecord
+from ringfence.queries.plan import current_version
 from ringfence.session import make_engine
 from ringfence.settings import Settings
+from tests.asterisk.commands import read_command, run_command
 
 CARRIER, MOBILE = "127.0.0.2", "127.0.0.3"
 DIDS = tuple(f"+4420794601{number:02}" for number in range(10))
@@ -78,8 +81,8 @@ class Site:
 
     def provision(self) -> None:
         """Make the store, with two accounts, ten numbers forwarded to one mobile, and two trunks."""
-        cli = self.node.cli
-        cli("db", "upgrade")
+        self.node.cli("db", "upgrade")
+        cli = partial(run_command, self.node)
         cli("trunk", "add", "mobile", "--host", MOBILE, "--port", str(self.mobile_port), "--direction", "outbound")
         cli("trunk", "add", "carrier", "--host", CARRIER, "--match", CARRIER, "--direction", "inbound")
         cli("account", "add", LIMITED, "--name", "Limited Ltd", "--concurrency", "1000")
@@ -140,7 +143,7 @@ class Site:
         finally:
             engine.dispose()
 
-    def check(self, *, timeout: float = 20.0) -> list[CallRecord]:
+    def check(self, *, timeout: float = 60.0) -> list[CallRecord]:
         """Wait for the booking, and compare call by call what was placed with what is booked; return what is booked since the last check."""
         with contextlib.suppress(Exception):  # what is missing is shown below
             wait_until(lambda: len(self.calls()) >= len(self.traffic.placed), timeout, "the booking")
@@ -154,7 +157,7 @@ class Site:
 
     def reconciled(self) -> dict[str, Any]:
         """Return what `cdr reconcile` finds, after it has found no difference."""
-        found: dict[str, Any] = self.node.read("cdr", "reconcile")
+        found: dict[str, Any] = read_command(self.node, "cdr", "reconcile")
         assert found["differences"] == []
         return found
 
@@ -174,7 +177,7 @@ class Site:
     def restart(self, service: str) -> None:
         """Kill a process, and wait for its successor to be ready."""
         pid = self.kill(service)
-        wait_until(lambda: self.succeeded(service, pid), 15, f"the next {service}")
+        wait_until(lambda: self.succeeded(service, pid), 60, f"the next {service}")
 
     def is_ready(self, service: str) -> bool:
         """Ask a daemon's /readyz."""
@@ -202,6 +205,14 @@ class Site:
         kept = [line for line in head.splitlines() if line.partition(" = ")[0] not in values]
         lines = [*kept, *(f"{key} = {value}" for key, value in values.items())]
         self.node.config.write_text(before + header + "\n".join(lines) + gap + rest, encoding="utf-8")
+
+    def await_plan(self) -> None:
+        """Wait until the app routes by the store's plan of this moment."""
+        engine = make_engine(self.settings)
+        with Session(engine) as session:
+            wanted = current_version(session)
+        engine.dispose()
+        wait_until(lambda: self.metric("ari", "ringfence_plan_version") >= wanted, 10, "the plan to be in use")
 
     @contextlib.contextmanager
     def without_agi(self) -> Iterator[None]:

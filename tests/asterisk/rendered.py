@@ -82,8 +82,8 @@ class Rendered:
         self.engine.dispose()
 
 
-def sip_request(method: str, source: str, port: int, *, user: str, to: str, headers: str = "") -> str:
-    """Send one SIP request over UDP from `source`; return the first answer that is not provisional, or '' when none comes within a second."""
+def sip_request(method: str, source: str, port: int, *, user: str, to: str, headers: str = "", within: float = 10.0) -> str:
+    """Send one SIP request over UDP from `source`; return the first answer that is not provisional, or '' when none comes within so many seconds."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.bind((source, 0))
         here = f"{source}:{peer.getsockname()[1]}"
@@ -94,7 +94,7 @@ def sip_request(method: str, source: str, port: int, *, user: str, to: str, head
             f"Contact: <sip:{user}@{here}>\r\n{headers}Content-Length: 0\r\n\r\n"
         )
         peer.sendto(text.encode(), ("127.0.0.1", port))
-        deadline = time.monotonic() + 1.0
+        deadline = time.monotonic() + within
         while (left := deadline - time.monotonic()) > 0:
             peer.settimeout(left)
             try:

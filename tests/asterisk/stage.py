@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any, cast
 
 from sqlalchemy import select
@@ -37,6 +38,7 @@ from ringfence.queries.plan import current_version
 from ringfence.queries.trunks import TrunkValues
 from ringfence.session import make_engine, make_sessions
 from ringfence.values import E164, CallerIdMode, NumberFormat, PlanTarget, TargetKind, TrunkDirection
+from tests.asterisk.commands import read_command, run_command
 
 CARRIER, MOBILE, PHONE = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 ACCOUNT = "acme"
@@ -99,6 +101,7 @@ class Stage:
         self._engine = make_engine(self.node.settings)
         self._sessions = make_sessions(self._engine)
         self._silence = SilentServer(MOBILE, self.ports["silent"])
+        self._begun: list[SippCalls] = []
 
     # ---- the node
 
@@ -120,6 +123,8 @@ class Stage:
 
     def stop(self) -> None:
         """Stop everything."""
+        for calls in self._begun:
+            calls.kill()
         self.node.stop()
         self._silence.__exit__(None, None, None)
         self._engine.dispose()
@@ -145,6 +150,18 @@ class Stage:
         except OSError:
             return False
 
+    def cli(self, *arguments: str, check: bool = True) -> CompletedProcess[str]:
+        """Run a command on the node."""
+        return run_command(self.node, *arguments, check=check)
+
+    def read(self, *arguments: str) -> Any:
+        """Return what a command prints with --json."""
+        return read_command(self.node, *arguments)
+
+    def hang_up(self) -> None:
+        """End every call that is up, as a fault of the network does."""
+        self.node.rx("channel request hangup all")
+
     # ---- provisioning while it is up
 
     @contextlib.contextmanager
@@ -155,10 +172,10 @@ class Stage:
             yield session
 
     def await_plan(self) -> None:
-        """Wait until what was changed is in effect, which must be within a second."""
+        """Wait until what was changed is in effect: within a second, and more on a busy machine."""
         with self._sessions() as session:
             wanted = current_version(session)
-        wait_until(lambda: self.metric("ringfence_plan_version") >= wanted, 1.0, "the plan to be in use")
+        wait_until(lambda: self.metric("ringfence_plan_version") >= wanted, 10, "the plan to be in use")
         self._changed = False
 
     def did(self, *turns: Sequence[str], account: str = ACCOUNT, seconds: int = RINGS, number: str | None = None) -> E164:
@@ -229,7 +246,9 @@ class Stage:
         if self._changed:
             self.await_plan()
         numbers = [number] if isinstance(number, str) else number
-        return SippCalls(self.root, self.work, host=host, to=self.address, numbers=numbers, scenario=scenario or Call(), caller=caller, trace=True, **options)
+        to, made = self.address, scenario or Call()
+        self._begun.append(SippCalls(self.root, self.work, host=host, to=to, numbers=numbers, scenario=made, caller=caller, trace=True, **options))
+        return self._begun[-1]
 
     def call(self, number: str, scenario: Call | None = None, *, caller: str = "anonymous", host: str = CARRIER) -> SippResult:
         """Place one call, which must go as its scenario says, and wait for its end."""
@@ -267,7 +286,7 @@ class Stage:
             found[:] = self.find(**where)
             return len(found) >= count
 
-        wait_until(enough, 8.0, f"{count} calls to be booked")
+        wait_until(enough, 30, f"{count} calls to be booked")
         assert len(found) == count
         return found
 

@@ -105,7 +105,7 @@ def test_nobody_answers(stage: Stage) -> None:
     booked = stage.cdr(did=did)
     booked.shows(disposition="no_answer", forwarding_status="not_answered", billable_seconds=0, hung_up_by="system", forwarded_to=mobile)
     assert booked.ways == [(1, mobile, "first", "no_answer", None)]
-    assert RINGS <= (booked.call.ended_at - booked.call.started_at).total_seconds() < RINGS + 1
+    assert RINGS <= (booked.call.ended_at - booked.call.started_at).total_seconds() < RINGS + 3
 
 
 def test_the_caller_gives_up(stage: Stage) -> None:
@@ -140,7 +140,7 @@ def test_a_silent_trunk_is_passed_over_when_the_ring_time_is_over(stage: Stage) 
     booked.shows(disposition="answered", trunk="second")
     assert booked.ways == [(1, mobile, "silent", "failed", None), (2, mobile, "second", "answered", None)]
     assert booked.call.answered_at
-    assert RINGS <= (booked.call.answered_at - booked.call.started_at).total_seconds() < RINGS + 1
+    assert RINGS <= (booked.call.answered_at - booked.call.started_at).total_seconds() < RINGS + 3
 
 
 def test_no_trunk_at_all(stage: Stage) -> None:
@@ -183,12 +183,12 @@ def test_the_second_target_is_rung_when_the_first_does_not_answer(stage: Stage) 
 
 def test_the_second_target_is_rung_at_once_when_the_first_is_busy(stage: Stage) -> None:
     mobile = stage.numbers.mobile()
-    did = stage.did(["desk"], [mobile])
+    did = stage.did(["desk"], [mobile], seconds=30)
     with stage.phone("desk", Refuses(status=486)), stage.behind(first=Answers()):
         stage.call(did)
     booked = stage.cdr(did=did)
     assert booked.ways == [(1, "desk", None, "busy", 486), (2, mobile, "first", "answered", None)]
-    assert (booked.call.ended_at - booked.call.started_at).total_seconds() < RINGS
+    assert (booked.call.ended_at - booked.call.started_at).total_seconds() < 20  # not after its ring time
 
 
 def test_the_caller_gives_up_at_the_second_target(stage: Stage) -> None:
@@ -278,11 +278,13 @@ def test_a_trunk_is_disabled_while_calls_come(stage: Stage) -> None:
     did = stage.did([stage.numbers.mobile()])
     with stage.behind(first=Answers(), second=Answers()) as carriers:
         stage.call(did)
-        up = stage.begin(did, Call(hold_ms=1500))
-        stage.node.cli("trunk", "disable", "first")
+        up = stage.begin(did, Call(hold_ms=None))
+        wait_until(lambda: len(invites(carriers["first"])) == 2, 20, "the call that is up meanwhile")
+        stage.cli("trunk", "disable", "first")
         stage.await_plan()
         stage.call(did)
-        up.wait(10).check()
+        stage.hang_up()
+        up.wait(20).check()
     assert (len(invites(carriers["first"])), len(invites(carriers["second"]))) == (2, 1)
     assert [booked.call.trunk for booked in stage.booked(3, did=did)] == ["first", "first", "second"]
 
@@ -297,7 +299,7 @@ def test_the_caller_gives_up_before_anybody_decides(stage: Stage) -> None:
         finally:
             stage.node.signal("ari", signal.SIGCONT)
         booked = stage.cdr(called=did)
-        wait_until(lambda: stage.decides, 10, "the app, should the watchdog have ended it")
+        wait_until(lambda: stage.decides, 30, "the app, should the watchdog have ended it")
     assert invites(carriers["first"]) == []
     booked.shows(disposition="abandoned", caller=caller, called=did, refusal=None, forwarding_status="not_forwarded", hung_up_by="caller")
     assert booked.legs == []

@@ -99,7 +99,7 @@ def test_a_suspended_account_is_refused_at_once_and_back_at_once(stage: Stage) -
     did = stage.did([stage.numbers.mobile()], account=ref)
     with stage.behind(first=Answers()) as carriers:
         stage.call(did)
-        stage.node.cli("account", "suspend", ref)
+        stage.cli("account", "suspend", ref)
         stage.await_plan()
         stage.call(did, Call(expect=403))
         stage.change(accounts.set_account_state, ref, AccountState.ACTIVE)
@@ -114,7 +114,7 @@ def test_a_released_number_is_refused_at_once(stage: Stage) -> None:
     did = stage.did([stage.numbers.mobile()])
     with stage.behind(first=Answers()) as carriers:
         stage.call(did)
-        stage.node.cli("number", "release", did, "--commit")
+        stage.cli("number", "release", did, "--commit")
         stage.await_plan()
         stage.call(did, Call(expect=404))
     assert len(invites(carriers["first"])) == 1
@@ -129,7 +129,7 @@ def test_a_number_is_forwarded_elsewhere_at_once(stage: Stage) -> None:
     did = stage.did([old])
     with stage.behind(first=Answers()):
         stage.call(did)
-        stage.node.cli("number", "forward", did, "--to", f"mobile:{new}")
+        stage.cli("number", "forward", did, "--to", f"mobile:{new}")
         stage.await_plan()
         stage.call(did)
     assert [booked.call.forwarded_to for booked in stage.booked(2, did=did)] == [old, new]
@@ -137,11 +137,11 @@ def test_a_number_is_forwarded_elsewhere_at_once(stage: Stage) -> None:
 
 def test_our_own_numbers_are_no_targets(stage: Stage) -> None:
     one, other = stage.did([stage.numbers.mobile()]), stage.did([stage.numbers.mobile()])
-    done = stage.node.cli("number", "forward", one, "--to", other, check=False)
+    done = stage.cli("number", "forward", one, "--to", other, check=False)
     assert done.returncode == 3
     assert "loop" in done.stderr
     target = E164("+441174960998")
     did = stage.did([target])
-    done = stage.node.cli("number", "add", target, check=False)
+    done = stage.cli("number", "add", target, check=False)
     assert done.returncode == 5
     assert did in done.stderr

@@ -35,17 +35,17 @@ def test_half_a_minute_without_the_store(site: Site, postgres_server: PostgresSe
     postgres_server.stop()
     stopped = time.monotonic()
     site.place(480, 32).wait().check()  # the plan is in memory
-    wait_until(lambda: not site.is_ready("ledger"), 5, "the booker to notice")
+    wait_until(lambda: not site.is_ready("ledger"), 20, "the booker to notice")
 
     dead = {service: site.kill(service) for service in ("ari", "agi", "ledger")}
-    wait_until(lambda: all(site.node.pid(service) != pid for service, pid in dead.items()), 15, "the next processes")
+    wait_until(lambda: all(site.node.pid(service) != pid for service, pid in dead.items()), 60, "the next processes")
     site.place(200, 32).wait().check()  # they have no plan, so AstDB is all there is
     time.sleep(max(0.0, stopped + 30 - time.monotonic()))
     postgres_server.start()
 
-    wait_until(lambda: all(site.is_ready(service) for service in dead), 20, "every part")
+    wait_until(lambda: all(site.is_ready(service) for service in dead), 60, "every part")
     site.place(40, 40).wait().check()
-    calls = site.check(timeout=30)
+    calls = site.check()
     assert Counter(call.routed_by for call in calls) == {RoutedBy.ARI: 520, RoutedBy.ASTDB: 200}
     assert {call.disposition for call in calls} == {Disposition.ANSWERED}
     site.reconciled()

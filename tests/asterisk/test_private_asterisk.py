@@ -105,7 +105,7 @@ def test_calls_that_are_up_at_a_stop_are_in_the_ledger(bare: Bare) -> None:
     with SippServer(asterisk.root, folder, host=MOBILE, port=bare.mobile, scenario=Answers()):
         scenario = Call(hold_ms=None)
         calls = SippCalls(asterisk.root, folder, host=CARRIER, to=("127.0.0.1", bare.sip), numbers=["+447700900123"], scenario=scenario, count=3)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while "6 active channels" not in asterisk.rx("core show channels count") and time.monotonic() < deadline:
             time.sleep(0.1)
         asterisk.stop()

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ari_app.private.node import wait_until
 from ari_app.private.ports import free_ports
 from ari_app.private.root import Root
 from ari_app.private.scenario import Answers, Call, Callee, Refuses, Register, Rings
@@ -114,10 +114,7 @@ def test_a_phone_registers_takes_calls_and_places_them(bare: Bare) -> None:
     register_phone(root, folder, host=PHONE, port=port, to=to, scenario=Register(user="desk", secret=PHONE_SECRET)).check()
     with SippServer(root, folder, host=PHONE, port=port, scenario=Answers(), trace=True) as phone:
         call(bare, Call(), number=LANDLINE).check()
-        deadline = time.monotonic() + 5
-        while not phone.messages("OPTIONS") and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert phone.messages("OPTIONS", sent=False)
+        wait_until(lambda: phone.messages("OPTIONS", sent=False), 20, "Asterisk's OPTIONS")
     assert phone.stop().failed == 0
     with mobile(bare, Answers()):
         scenario = Call(user="desk", secret=PHONE_SECRET)
@@ -139,7 +136,7 @@ def test_many_calls_at_a_rate_with_their_set_up_times(bare: Bare) -> None:
         seen = calls.wait().check()
         invites = server.messages("INVITE")
     assert (seen.successful, len(seen.setup_ms)) == (40, 40)
-    assert all(0 < value < 2000 for value in seen.setup_ms)
+    assert all(0 < value < 10_000 for value in seen.setup_ms)
     assert {message.start.split(":")[1].split("@")[0] for message in invites} - {NUMBER} == set(numbers)  # NUMBER: still sent to the silent one
 
 
@@ -171,8 +168,7 @@ def test_a_server_whose_port_is_taken_says_so(bare: Bare) -> None:
     with SilentServer(MOBILE, bare.mobile):
         server = mobile(bare, Answers())
         server.start()  # the port is open: it belongs to somebody else
-        time.sleep(0.3)
-        assert "bind" in (server.folder / "output").read_text(encoding="utf-8", errors="replace").lower()
+        wait_until(lambda: "bind" in (server.folder / "output").read_text(encoding="utf-8", errors="replace").lower(), 20, "its complaint")
         server.kill()
 
 

@@ -30,10 +30,10 @@ def test_what_was_decided_is_in_the_ledger_and_in_the_store(used: Stage) -> None
     wait_until(lambda: "0 active channels" in used.node.rx("core show channels"), 35, "the last channel to end")
 
     def settled() -> bool:
-        return all(day["open"] == 0 for day in used.node.read("cdr", "reconcile")["days"])
+        return all(day["open"] == 0 for day in used.read("cdr", "reconcile")["days"])
 
-    wait_until(settled, 10, "the last call to be booked")
-    report = used.node.read("cdr", "reconcile")
+    wait_until(settled, 30, "the last call to be booked")
+    report = used.read("cdr", "reconcile")
     assert report["differences"] == []
     assert sum(day["store"] for day in report["days"]) == sum(day["ledger"] for day in report["days"]) > 0
 
