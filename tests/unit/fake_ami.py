@@ -37,7 +37,7 @@ class FakeManager:
     @property
     def settings(self) -> Ami:
         """Settings that lead here, with short times."""
-        return Ami(port=self.port, user="ringfence", timeout=0.4)
+        return Ami(port=self.port, user="ringfence", timeout=1.0)
 
     def names(self) -> list[str]:
         """The actions that came, without logins and pings."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -104,7 +103,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def serving(deadline: float = 0.5, answer: Callable[..., Answer] | None = None, max_connections: int = 20) -> AsyncIterator[Bench]:
+async def serving(deadline: float = 5.0, answer: Callable[..., Answer] | None = None, max_connections: int = 20) -> AsyncIterator[Bench]:
     journal, metrics, clock = Journal(), Counted(), SystemClock()
     router = Router(plan(), Routing(), journal, clock)
     server = RouteServer(Agi(port=0, deadline=deadline), answer or router.answer, metrics, clock, max_connections=max_connections)
@@ -118,9 +117,15 @@ async def serving(deadline: float = 0.5, answer: Callable[..., Answer] | None = 
 async def is_cut_off(reader: asyncio.StreamReader) -> bool:
     """Wait for the end of the connection; nothing more may come before it."""
     try:
-        return await asyncio.wait_for(reader.read(1), 5) == b""
+        return await asyncio.wait_for(reader.read(1), 20) == b""
     except ConnectionError:
         return True
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110  what it waits for has no event
+            await asyncio.sleep(0.01)
 
 
 def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -187,7 +192,7 @@ def test_when_asterisk_refuses_a_variable_no_place_is_set(answer: bytes) -> None
 
 def test_clients_that_send_nothing_half_a_header_or_ten_megabytes_cost_nobody_else() -> None:
     async def story() -> None:
-        async with serving(deadline=0.6) as bench:
+        async with serving(deadline=1.5) as bench:
             silent = [await bench.connect() for _ in range(5)]
             half = [await bench.connect() for _ in range(5)]
             for _, writer in half:
@@ -197,11 +202,9 @@ def test_clients_that_send_nothing_half_a_header_or_ten_megabytes_cost_nobody_el
             gone.close()  # this is what makes panoramisk's handler spin
             flood_reader, flood = await bench.connect()
             flood.write(b"agi_x: " + b"y" * 10_000_000)
-            began = time.monotonic()
             assert (await bench.ask(FACTS, "", "node1-1790000000.1"))[-1].startswith("SET VARIABLE RF_PLACE")
-            assert time.monotonic() - began < 0.5
+            assert bench.metrics.counts["deadline"] == 0  # it did not wait for those
             assert await is_cut_off(flood_reader)
-            await asyncio.sleep(0.8)
             for reader, writer in (*silent, *half):
                 assert await is_cut_off(reader)
                 writer.close()
@@ -228,12 +231,12 @@ def test_more_connections_than_allowed_are_closed_at_once() -> None:
     async def story() -> None:
         async with serving(max_connections=3) as bench:
             held = [await bench.connect() for _ in range(3)]
-            await asyncio.sleep(0.05)
+            await until(lambda: bench.metrics.counts["asked"] == 3)
             assert await bench.ask(FACTS, "", "node1-1790000000.1") == []
             assert bench.metrics.counts["busy"] == 1
             for _, writer in held:
                 writer.close()
-            await asyncio.sleep(0.05)
+            await until(lambda: bench.metrics.counts["lost"] + bench.metrics.counts["invalid"] == 3)
             assert (await bench.ask(FACTS, "", "node1-1790000000.1"))[-1].startswith("SET VARIABLE RF_PLACE")
 
     run(story)
@@ -258,7 +261,7 @@ def test_a_fault_of_ours_does_not_end_the_server() -> None:
 
 def test_closing_lets_a_conversation_end() -> None:
     async def story() -> None:
-        async with serving(deadline=1.0) as bench:
+        async with serving() as bench:
             reader, writer = await bench.connect()
             writer.write(f"agi_network_script: route\nagi_arg_1: {FACTS}\nagi_arg_2: \nagi_arg_3: node1-1790000000.1\n\n".encode())
             assert (await reader.readline()).startswith(b"SET VARIABLE")

@@ -17,18 +17,22 @@ from tests.unit.fake_ami import FakeManager, error, fake_manager, ok
 
 def run(story: Callable[[FakeManager], Coroutine[Any, Any, None]]) -> None:
     async def whole() -> None:
-        async with asyncio.timeout(20), fake_manager() as manager:
+        async with asyncio.timeout(60), fake_manager() as manager:
             await story(manager)
 
     asyncio.run(whole())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110  what it waits for has no event
+        await asyncio.sleep(0.01)
 
 
 def test_a_refused_login_raises_and_closes() -> None:
     async def story(manager: FakeManager) -> None:
         with pytest.raises(Misconfigured, match="refuses the login"):
             await AmiClient.connect(manager.settings, "wrong")
-        await asyncio.sleep(0.05)
-        assert not manager.writers
+        await until(lambda: not manager.writers)
 
     run(story)
 
@@ -77,7 +81,7 @@ def test_an_unanswered_action_times_out_and_is_never_sent_again() -> None:
         async def session(client: AmiClient) -> None:
             if manager.connections == 1:
                 waiting = asyncio.create_task(client.action("Originate", Channel="Local/1@nowhere"))
-                await asyncio.sleep(0.05)
+                await until(lambda: "Originate" in manager.names())
                 await manager.drop()
                 with pytest.raises(Unavailable, match="ended before it answered"):
                     await waiting
@@ -179,7 +183,7 @@ def test_a_connection_that_ends_in_a_bulk_write_fails_it() -> None:
         client = await AmiClient.connect(manager.settings, "right")
         manager.answer = lambda _action: None
         writing = asyncio.create_task(client.put("ringfence", [[(str(n), "v")] for n in range(10)]))
-        await asyncio.sleep(0.05)
+        await until(lambda: "DBPut" in manager.names())
         await manager.drop()
         with pytest.raises(Unavailable):
             await writing

@@ -115,13 +115,13 @@ def test_hostile_clients_get_nothing_and_harm_nothing(sent: bytes) -> None:
 def test_silent_clients_are_let_go_and_do_not_keep_others_out() -> None:
     with serving() as port, contextlib.ExitStack() as held:
         began = time.monotonic()
-        silent = [held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5)) for _ in range(12)]
+        silent = [held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20)) for _ in range(12)]
         for client in silent[::2]:
             with contextlib.suppress(ConnectionError):
                 client.sendall(b"GET /healthz HTTP/1.1\r\n")
         assert silent[-1].recv(10) == b""  # turned away at once: too many at once
         assert silent[0].recv(10) == b""  # let go after its time
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 10
         assert get(port, "/healthz")[0] == 200
 
 

@@ -43,7 +43,7 @@ def run(folder: Path, services: list[Service], story: Callable[[Supervisor], Cor
     return asyncio.run(whole())
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  what it waits for is another process's
             await asyncio.sleep(0.01)
@@ -92,7 +92,7 @@ def test_one_that_is_stopped_is_killed_when_its_heartbeat_is_missed(tmp_path: Pa
         os.kill(first, signal.SIGSTOP)
         began = time.monotonic()
         await until(lambda: is_gone(first))
-        assert 0.3 < time.monotonic() - began < 3
+        assert 0.3 < time.monotonic() - began < 10
         await until(lambda: pid(tmp_path) not in {0, first})
 
     run(tmp_path, [service("a", STEADY, watchdog=0.5)], story)
@@ -100,7 +100,7 @@ def test_one_that_is_stopped_is_killed_when_its_heartbeat_is_missed(tmp_path: Pa
 
 def test_a_heartbeat_left_by_the_dead_does_not_start_the_watch_over_the_living(tmp_path: Path) -> None:
     """The next process may take longer to load than the watchdog allows between heartbeats."""
-    slow = _BEGIN + "time.sleep(1.0 if os.path.exists(sys.argv[1]) else 0)\nopen(sys.argv[1],'w').close()\n" + _BEATS
+    slow = _BEGIN + "time.sleep(1.6 if os.path.exists(sys.argv[1]) else 0)\nopen(sys.argv[1],'w').close()\n" + _BEATS
 
     async def story(supervisor: Supervisor) -> None:
         await supervisor.start()
@@ -112,11 +112,11 @@ def test_a_heartbeat_left_by_the_dead_does_not_start_the_watch_over_the_living(t
         _send(tmp_path / "a.notify", b"WATCHDOG=1")
         await until(lambda: pid(tmp_path) not in {0, first})
         second = pid(tmp_path)
-        await asyncio.sleep(1.6)
+        await asyncio.sleep(2.2)
         assert pid(tmp_path) == second
         assert supervisor.restarts == {"a": 1}
 
-    run(tmp_path, [service("a", slow, str(tmp_path / "ran"), watchdog=0.5)], story)
+    run(tmp_path, [service("a", slow, str(tmp_path / "ran"), watchdog=1.0)], story)
 
 
 def test_one_that_hangs_before_its_first_heartbeat_is_killed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +125,7 @@ def test_one_that_hangs_before_its_first_heartbeat_is_killed_too(tmp_path: Path,
     async def story(supervisor: Supervisor) -> None:
         with pytest.raises(Unavailable):
             await supervisor.start(ready_within=0.3)
+        await until(lambda: pid(tmp_path))
         first = pid(tmp_path)
         await until(lambda: pid(tmp_path) not in {0, first})
         assert is_gone(first)
@@ -156,12 +157,12 @@ def test_a_final_end_before_it_is_ready_fails_the_start_at_once_with_its_last_wo
 
     began = time.monotonic()
     run(tmp_path, [service("a", "import sys\nprint('the port is taken')\nsys.exit(5)")], story)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_any_other_end_is_not_final(tmp_path: Path) -> None:
     async def story(supervisor: Supervisor) -> None:
-        start = asyncio.create_task(supervisor.start(ready_within=10))
+        start = asyncio.create_task(supervisor.start(ready_within=30))
         await until(lambda: supervisor.restarts["a"] >= 2)
         assert not supervisor.failed.is_set()
         start.cancel()
@@ -173,10 +174,10 @@ def test_any_other_end_is_not_final(tmp_path: Path) -> None:
 def test_not_ready_in_time(tmp_path: Path) -> None:
     async def story(supervisor: Supervisor) -> None:
         with pytest.raises(Unavailable, match="still loading") as caught:
-            await supervisor.start(ready_within=0.5)
+            await supervisor.start(ready_within=1.5)
         assert str(tmp_path / "a.log") in caught.value.hint
 
-    run(tmp_path, [service("a", NEVER_READY, watchdog=0.3)], story)
+    run(tmp_path, [service("a", NEVER_READY, watchdog=1.0)], story)
 
 
 def test_they_stop_in_the_order_given_each_before_the_next(tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_stopping_also_ends_one_that_is_stopped_or_deaf(tmp_path: Path, monkeypa
 
 def test_what_does_not_notify_counts_as_ready(tmp_path: Path) -> None:
     async def story(supervisor: Supervisor) -> None:
-        await asyncio.wait_for(supervisor.start(), 5)
+        await asyncio.wait_for(supervisor.start(), 20)
 
     run(tmp_path, [service("a", SAYS_NOTHING, notifies=False)], story)
 
