@@ -59,7 +59,7 @@ def shipped_keys() -> list[str]:
 
 @cache
 def shipped_policy(key: str) -> Policy:
-    """Return one policy that comes with the product.
+    """Return one policy that comes with the product; its file is read once.
 
     Raises:
         NotFound: there is none of this name.

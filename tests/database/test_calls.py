@@ -121,7 +121,7 @@ def test_an_export_takes_no_more_memory_for_more_calls(sessions: sessionmaker[Se
             return len(data)
 
     def peak() -> int:
-        return min(_peak() for _ in range(3))
+        return min(_peak() for _ in range(2))
 
     def _peak() -> int:
         with sessions() as session:
@@ -137,8 +137,8 @@ def test_an_export_takes_no_more_memory_for_more_calls(sessions: sessionmaker[Se
 
     fill(0, 2500)
     small = peak()
-    fill(2500, 10_000)
-    assert peak() < small * 1.3 + 200_000
+    fill(2500, 5000)
+    assert peak() < small * 1.3 + 200_000  # each call kept would be some kilobytes
 
 
 class TestReconcile:
