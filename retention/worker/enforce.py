@@ -124,6 +124,7 @@ def _purge(at: Context, wanted: frozenset[str], everything: set[str]) -> Turn:
         return Turn.CONTENDED
     finally:
         at.metrics.running, at.metrics.rows_left = False, 0
+        at.engine.dispose()  # its connections hold a cache as large as a purge needs
     if report is None:
         return Turn.WAITING
     _note_files(at, report)
