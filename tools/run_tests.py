@@ -1,10 +1,10 @@
-"""Runs the test suite in two halves at once: those on a real Asterisk mostly wait, so the others run beside them.
+"""Runs the test suite in three parts at once: the tests on a real Asterisk mostly wait, so the others share what they leave of two cores.
 
     python tools/run_tests.py
 
-Each half is a pytest of its own with branch coverage. What it printed is shown in one piece when it ends, with its slowest tests; until
-then a line from time to time says how far both are. ^C ends both, and lets them stop what they started. Exit code 0 only if both halves
-came to their end and passed.
+Each part is a pytest of its own with branch coverage. What it printed is shown in one piece when it ends, with its slowest tests; until
+then a line from time to time says how far each is. ^C ends them all, and lets them stop what they started. Exit code 0 only if every part
+came to its end and passed.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from types import FrameType
 from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parent.parent
-HALVES = {
+PARTS = {
     "on a real Asterisk": ["tests/asterisk"],
-    "everything else": ["tests", "--ignore=tests/asterisk"],
+    "of the store": ["tests/database"],
+    "of everything else": ["tests", "--ignore=tests/asterisk", "--ignore=tests/database"],
 }
 COVERAGE = ("--cov", "--cov-report=")
 SHOWN = ("--durations=15", "-ofaulthandler_timeout=120")  # the slowest tests; and where a test hangs
 TELL_EVERY = 60.0  # seconds
-STOP_WITHIN = 90.0  # seconds; a half that is interrupted stops an Asterisk, its daemons and a PostgreSQL
+STOP_WITHIN = 90.0  # seconds; a part that is interrupted stops an Asterisk, its daemons and a PostgreSQL
 
 
-class Half:
+class Part:
     """One pytest, in a session of its own, so that ^C on the terminal reaches it once, from here.
 
     `verdict` is a line on how it ended, empty until it has, and `passed` tells whether it came to its end without a failure.
@@ -45,7 +46,7 @@ class Half:
         self.verdict = ""
         self.passed = False
         command = [sys.executable, "-m", "pytest", *arguments, *SHOWN, f"--junit-xml={self._report}", f"-ocache_dir={ROOT}/.pytest_cache/{folder.name}"]
-        environment = {**os.environ, "COVERAGE_FILE": str(ROOT / f".coverage.half{folder.name}")}
+        environment = {**os.environ, "COVERAGE_FILE": str(ROOT / f".coverage.part{folder.name}")}
         with self._output.open("wb") as output:
             self._process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -89,35 +90,35 @@ class Half:
         return (True, f"passed ({told})") if code == 0 else (False, f"FAILED ({told}; exit code {code})")
 
 
-def run(halves: Mapping[str, Sequence[str]], options: Sequence[str] = ()) -> tuple[int, list[str]]:
-    """Run every half at once and show what they print; return the exit code (0 = all passed, 1 = not, 130 = interrupted) and a line on each."""
-    running: list[Half] = []
+def run(parts: Mapping[str, Sequence[str]], options: Sequence[str] = ()) -> tuple[int, list[str]]:
+    """Run every part at once and show what they print; return the exit code (0 = all passed, 1 = not, 130 = interrupted) and a line on each."""
+    running: list[Part] = []
     with tempfile.TemporaryDirectory(prefix="rf-tests-") as folder:
         try:
-            for number, (name, arguments) in enumerate(halves.items()):
+            for number, (name, arguments) in enumerate(parts.items()):
                 place = Path(folder) / str(number)
                 place.mkdir()
-                running.append(Half(name, [*arguments, *options], place))
+                running.append(Part(name, [*arguments, *options], place))
             _watch(running)
         except KeyboardInterrupt:
             _end(running)
-            return 130, [half.verdict for half in running]
-    return 0 if all(half.passed for half in running) else 1, [half.verdict for half in running]
+            return 130, [part.verdict for part in running]
+    return 0 if all(part.passed for part in running) else 1, [part.verdict for part in running]
 
 
-def _watch(running: Sequence[Half]) -> None:
+def _watch(running: Sequence[Part]) -> None:
     tell = time.monotonic() + TELL_EVERY
     while not _all_ended(running):
         if time.monotonic() > tell:
-            _say("tests: " + ", ".join(half.progress() for half in running) + "\n")
+            _say("tests: " + ", ".join(part.progress() for part in running) + "\n")
             tell += TELL_EVERY
         time.sleep(0.2)
 
 
-def _end(running: Sequence[Half]) -> None:
+def _end(running: Sequence[Part]) -> None:
     _say("\ntests: interrupted; what they started is being stopped, ^C once more kills\n")
-    for half in running:
-        half.interrupt()
+    for part in running:
+        part.interrupt()
     deadline = time.monotonic() + STOP_WITHIN
     try:
         while not _all_ended(running) and time.monotonic() < deadline:
@@ -125,13 +126,13 @@ def _end(running: Sequence[Half]) -> None:
     except KeyboardInterrupt:
         pass
     finally:
-        for half in running:
-            half.kill()
+        for part in running:
+            part.kill()
         _all_ended(running)
 
 
-def _all_ended(running: Sequence[Half]) -> bool:
-    return sum(half.ended() for half in running) == len(running)  # each is asked: it shows its output when it has ended
+def _all_ended(running: Sequence[Part]) -> bool:
+    return sum(part.ended() for part in running) == len(running)  # each is asked: it shows its output when it has ended
 
 
 def _say(text: str) -> None:
@@ -149,7 +150,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _as_interrupt)
     for old in ROOT.glob(".coverage*"):
         old.unlink()
-    code, verdicts = run(HALVES, COVERAGE)
+    code, verdicts = run(PARTS, COVERAGE)
     if code != 130:
         for arguments in (("combine", "-q"), ("report", "--skip-covered")):
             subprocess.run([sys.executable, "-m", "coverage", *arguments], check=False)

@@ -180,11 +180,12 @@ def wait_until(condition: Callable[[], object], timeout: float, what: str) -> No
     Raises:
         Unavailable: it was not within `timeout` seconds; says `what` was waited for.
     """
-    deadline = time.monotonic() + timeout
+    deadline, pause = time.monotonic() + timeout, 0.005
     while not condition():
         if time.monotonic() > deadline:
             raise Unavailable(f"waited {timeout:g} s in vain for {what}")
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
 
 
 def _environment() -> Mapping[str, str]:

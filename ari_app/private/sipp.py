@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -103,12 +104,9 @@ class _Sipp:
             )
 
     def _finish(self, timeout: float) -> SippResult:
-        if self._process is not None:
-            try:
-                self._process.wait(timeout)
-            except subprocess.TimeoutExpired as error:
-                self.kill()
-                raise Unavailable(f"SIPp did not end within {timeout:g} s\n{self._result().errors[:_SHOWN]}", hint=f"see {self.folder}") from error
+        if self._process is not None and not _has_ended(self._process, timeout):
+            self.kill()
+            raise Unavailable(f"SIPp did not end within {timeout:g} s\n{self._result().errors[:_SHOWN]}", hint=f"see {self.folder}")
         return self._result()
 
     def _result(self) -> SippResult:
@@ -158,9 +156,7 @@ class SippServer(_Sipp):
         """Let the calls that are up end, at most `timeout` seconds, then end it; return what it saw."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGUSR1)
-            try:
-                self._process.wait(timeout)
-            except subprocess.TimeoutExpired:
+            if not _has_ended(self._process, timeout):
                 self.kill()
         return self._result()
 
@@ -263,6 +259,17 @@ class SilentServer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._socket.close()
+
+
+def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Wait for the end of a process, at most `timeout` seconds; told by the kernel at once (pidfd_open(2)), where `Popen.wait` looks every 50 ms."""
+    if process.poll() is None:
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            select.select([descriptor], [], [], timeout)
+        finally:
+            os.close(descriptor)
+    return process.poll() is not None
 
 
 def _line(number: str, caller: str) -> str:

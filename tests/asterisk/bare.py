@@ -91,15 +91,15 @@ username=desk
 password={phone_secret}
 """,
     "extensions.conf": """[from-carrier]
-exten => _+44770090.,1,Dial(PJSIP/${{EXTEN}}@mobile,4)
+exten => _+44770090.,1,Dial(PJSIP/${{EXTEN}}@mobile,2)
  same => n,Hangup(${{IF($["${{DIALSTATUS}}"="NOANSWER"]?19:${{HANGUPCAUSE}})}})
-exten => _+44117.,1,Dial(PJSIP/desk,4)
+exten => _+44117.,1,Dial(PJSIP/desk,2)
  same => n,Hangup(${{IF($["${{DIALSTATUS}}"="NOANSWER"]?19:${{HANGUPCAUSE}})}})
 exten => _+44200.,1,Hangup(1)
 exten => _+44204.,1,Log(NOTICE,num=${{CALLERID(num)}} name=${{CALLERID(name)}} pres=${{CALLERID(pres)}} from=${{REDIRECTING(from-num)}})
  same => n,Hangup(21)
 [from-phone]
-exten => _+44770090.,1,Dial(PJSIP/${{EXTEN}}@mobile,4)
+exten => _+44770090.,1,Dial(PJSIP/${{EXTEN}}@mobile,2)
 """,
 }
 

@@ -1,4 +1,4 @@
-"""What `make test` runs: a half that fails, dies or lies about it is told, and an interrupt ends both and what they started."""
+"""What `make test` runs: a part that fails, dies or lies about it is told, and an interrupt ends all and what they started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tools.run_tests import ROOT, run
 
-HALVES = {
+PARTS = {
     "passes": ("import time\ndef test_slow(): time.sleep(0.2)\n", "passed (1 tests)"),
     "fails": ("def test_it(): assert 0\n", "FAILED (1 tests, 1 failures; exit code 1)"),
     "cannot be read": ("import there_is_no_such_module\n", "FAILED (1 tests, 1 errors; exit code 2)"),
@@ -41,34 +41,34 @@ def few_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
 
-def half(folder: Path, name: str, code: str) -> list[str]:
+def part(folder: Path, name: str, code: str) -> list[str]:
     path = folder / f"test_{name.replace(' ', '_')}.py"
     path.write_text(code, encoding="utf-8")
     return [str(path), "-q", "-pno:cacheprovider"]
 
 
 def test_each_is_told_how_it_ended_and_shown_with_its_slowest_tests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, verdicts = run({name: half(tmp_path, name, text) for name, (text, _) in HALVES.items()})
+    code, verdicts = run({name: part(tmp_path, name, text) for name, (text, _) in PARTS.items()})
     assert code == 1
-    assert [verdict.rpartition(" after ")[0] for verdict in verdicts] == [f"tests {name}: {said}" for name, (_, said) in HALVES.items()]
+    assert [verdict.rpartition(" after ")[0] for verdict in verdicts] == [f"tests {name}: {said}" for name, (_, said) in PARTS.items()]
     shown = capsys.readouterr().out
     assert re.search(r"slowest 15 durations =+\n0\.2\ds call .*test_passes\.py::test_slow", shown)
     assert "assert 0" in shown
 
 
 def test_all_that_pass(tmp_path: Path) -> None:
-    code, (one, two) = run({name: half(tmp_path, name, "def test_it(): pass\n") for name in ("one", "two")})
+    code, (one, two) = run({name: part(tmp_path, name, "def test_it(): pass\n") for name in ("one", "two")})
     assert code == 0
     assert "passed" in one
     assert "passed" in two
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_both_and_what_they_started(tmp_path: Path, number: signal.Signals) -> None:
-    halves = {name: half(tmp_path, name, WAITS) for name in ("one", "two")}
-    program = f"import signal, sys; from tools import run_tests as r; signal.signal(signal.SIGTERM, r._as_interrupt); sys.exit(r.run({halves!r})[0])"
+def test_an_interrupt_ends_all_and_what_they_started(tmp_path: Path, number: signal.Signals) -> None:
+    parts = {name: part(tmp_path, name, WAITS) for name in ("one", "two")}
+    program = f"import signal, sys; from tools import run_tests as r; signal.signal(signal.SIGTERM, r._as_interrupt); sys.exit(r.run({parts!r})[0])"
     running = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    pids = [tmp_path / f"test_{name}.pid" for name in halves]
+    pids = [tmp_path / f"test_{name}.pid" for name in parts]
     deadline = time.monotonic() + 60
     while not all(path.is_file() and path.read_text() for path in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
