@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -58,7 +59,7 @@ def import_(installation: Installation, file: Path, *, commit: bool, as_json: bo
         plan = plan_import(session, wishes)
         problems = sorted([*problems, *plan.problems], key=lambda problem: problem.line)
         if problems:
-            _refuse(problems)
+            refuse_rows(problems)
         if commit and plan.changes:
             apply_import(session, installation.clock, version, plan.changes)
         elif commit:
@@ -100,7 +101,12 @@ def _read(file: Path, rules: ForwardingRules) -> tuple[list[tuple[int, DidWish]]
     return wishes, problems
 
 
-def _refuse(problems: list[Problem]) -> None:
+def refuse_rows(problems: Sequence[Problem]) -> NoReturn:
+    """Tell what is wrong with each row, up to a point, and refuse the file.
+
+    Raises:
+        Invalid: always.
+    """
     for problem in problems[:_SHOWN_PROBLEMS]:
         note(f"line {problem.line}: {problem.message}")
     if len(problems) > _SHOWN_PROBLEMS:

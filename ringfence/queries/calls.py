@@ -74,6 +74,13 @@ def get_call(session: Session, call_id: str, *, reveal: bool = False) -> tuple[d
     return _shown(found, reveal=reveal), [{key: getattr(leg, key) for key in keys} for leg in legs]
 
 
+def last_made(session: Session, did: str) -> datetime | None:
+    """Return when the last call went out with one of our numbers, of those that may still be read; None without one."""
+    own = (Call.did == did, Call.direction == Direction.OUTBOUND)
+    query = select(Call.started_at).where(*own, *readable(session, DataClass.CALL_LOG, Call.started_at, Call.account_id))
+    return session.scalar(query.order_by(Call.started_at.desc()).limit(1))
+
+
 def count_by_day(session: Session, since: datetime, until: datetime) -> list[tuple[str, str, int]]:
     """Return node, UTC day (ISO) and count of calls that began in a period."""
     day = func.date(Call.started_at)

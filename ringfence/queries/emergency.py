@@ -6,11 +6,11 @@ the state that the decision was made for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from ringfence.audit import log
@@ -73,6 +73,23 @@ def current(session: Session, e164: str) -> EmergencyRecord | None:
     return session.scalar(select(EmergencyRecord).where(EmergencyRecord.e164 == e164, EmergencyRecord.superseded_at.is_(None)))
 
 
+def currents(session: Session, numbers: Iterable[str]) -> dict[str, EmergencyRecord]:
+    """Return the versions that hold of these numbers, by number."""
+    found: dict[str, EmergencyRecord] = {}
+    for batch in batched(numbers, _KEYS):
+        chosen = select(EmergencyRecord).where(EmergencyRecord.e164.in_(batch), EmergencyRecord.superseded_at.is_(None))
+        found.update((record.e164, record) for record in session.scalars(chosen))
+    return found
+
+
+def owners_of(session: Session, numbers: Iterable[str]) -> dict[str, int | None]:
+    """Return the account of each of the numbers that are ours; None for one without an owner."""
+    found: dict[str, int | None] = {}
+    for batch in batched(numbers, _KEYS):
+        found.update((row[0], row[1]) for row in session.execute(select(Did.e164, Did.account_id).where(Did.e164.in_(batch))))
+    return found
+
+
 def get_record(session: Session, record_id: str) -> EmergencyRecord:
     """Return a version by its id, as the store has it now.
 
@@ -103,34 +120,45 @@ def facts_of(record: EmergencyRecord | None) -> RecordFacts:
 
 
 def add_version(session: Session, clock: Clock, e164: str, version: Version) -> EmergencyRecord:
-    """Write a new version in place of the one that holds, and queue what carriers must be told.
+    """Write one new version, as `add_versions`."""
+    return add_versions(session, clock, {e164: version})[0]
+
+
+def add_versions(session: Session, clock: Clock, wanted: Mapping[str, Version]) -> list[EmergencyRecord]:
+    """Write new versions in place of those that hold, and queue what carriers must be told.
 
     Takes the plan's lock first. A version with an address begins as a draft, one without is `missing`: there is nothing to submit, and what a
     carrier has from before is withdrawn.
 
+    Args:
+        session: an open transaction that has changed nothing yet.
+        clock: the clock.
+        wanted: number -> what is to be held of it; at least one.
+
     Raises:
-        NotFound: the number is not ours.
-        Conflict: it has no owner.
+        NotFound: a number is not ours.
+        Conflict: a number has no owner.
     """
     plan_version = begin_change(session, clock)
-    did = session.get(Did, e164, populate_existing=True)
-    if did is None:
-        raise NotFound(f"{mask(e164)} is not one of our numbers", hint="'ringfence number list' lists them")
-    if did.account_id is None:
-        raise Conflict("the number has no owner, so nobody calls from it", hint=f"assign it first: 'ringfence number assign {e164} ACCOUNT'")
-    before = next(iter(_locked(session, [e164])), None)
-    newest = select(EmergencyRecord.version).where(EmergencyRecord.e164 == e164).order_by(EmergencyRecord.version.desc()).limit(1)
-    record = _made(clock, did, (session.scalar(newest) or 0) + 1, version, before)
-    state = AddressState.MISSING if before is None else before.state
-    if before is not None:
-        _close(session, clock, [before], leaving=version.address is None)
-    session.add(record)
-    session.flush()
-    if version.address is not None:
-        outbox.enqueue(session, clock, record, SubmissionAction.SUBMIT)
-    note_changes(session, clock, plan_version, _changes(session, e164))
-    _log(session, clock, "operator", record, state, record.state)
-    return record
+    made: list[EmergencyRecord] = []
+    changes: list[Change] = []
+    for batch in batched(sorted(wanted), _KEYS):
+        owners = _owners(session, batch)
+        before = {record.e164: record for record in _locked(session, batch)}
+        rows = select(EmergencyRecord.e164, func.max(EmergencyRecord.version)).where(EmergencyRecord.e164.in_(batch)).group_by(EmergencyRecord.e164)
+        newest = {row[0]: row[1] for row in session.execute(rows)}
+        fresh = [_made(clock, e164, owners[e164], newest.get(e164, 0) + 1, wanted[e164], before.get(e164)) for e164 in batch]
+        states = {e164: record.state for e164, record in before.items()}
+        for leaving in (True, False):
+            _close(session, clock, [one for one in before.values() if (wanted[one.e164].address is None) is leaving], leaving=leaving)
+        session.add_all(fresh)
+        session.flush()
+        outbox.enqueue_all(session, clock, [record for record in fresh if wanted[record.e164].address is not None], SubmissionAction.SUBMIT)
+        _log(session, clock, "operator", ((record, states.get(record.e164, AddressState.MISSING), record.state) for record in fresh))
+        changes.extend(_changes(session, batch))
+        made.extend(fresh)
+    note_changes(session, clock, plan_version, changes)
+    return made
 
 
 def apply_step(session: Session, clock: Clock, record: EmergencyRecord, step: Step, answer: Answer, *, actor: str, reroutes: bool) -> None:
@@ -155,9 +183,9 @@ def apply_step(session: Session, clock: Clock, record: EmergencyRecord, step: St
         raise Conflict("the address record was changed meanwhile", hint="look at it again, and repeat what should still be done")
     session.expire(record)
     if reroutes:
-        note_changes(session, clock, plan_version, _changes(session, record.e164))
+        note_changes(session, clock, plan_version, _changes(session, [record.e164]))
     if step.before is not step.after:
-        _log(session, clock, actor, record, step.before, step.after)
+        _log(session, clock, actor, [(record, step.before, step.after)])
 
 
 def confirm(session: Session, clock: Clock, record: EmergencyRecord, confirmation: Confirmation) -> None:
@@ -193,16 +221,16 @@ def _locked(session: Session, numbers: Sequence[str]) -> list[EmergencyRecord]:
     return list(session.scalars(chosen.with_for_update().execution_options(populate_existing=True)))
 
 
-def _made(clock: Clock, did: Did, number: int, version: Version, before: EmergencyRecord | None) -> EmergencyRecord:
+def _made(clock: Clock, e164: str, account_id: int, number: int, version: Version, before: EmergencyRecord | None) -> EmergencyRecord:
     now = clock.now()
     address = version.address or EmergencyAddress()
     covered = before is not None and before.state is AddressState.ACCEPTED
-    mine = before is not None and before.account_id == did.account_id and version.address is not None
+    mine = before is not None and before.account_id == account_id and version.address is not None
     return EmergencyRecord(
         id=log.new_id(),
-        e164=did.e164,
+        e164=e164,
         version=number,
-        account_id=did.account_id,
+        account_id=account_id,
         location=version.location,
         **{field: getattr(address, field) for field in _FIELDS},
         state=AddressState.MISSING if version.address is None else AddressState.DRAFT,
@@ -218,24 +246,21 @@ def _made(clock: Clock, did: Did, number: int, version: Version, before: Emergen
     )
 
 
-def _close(session: Session, clock: Clock, records: list[EmergencyRecord], *, leaving: bool) -> None:
+def _close(session: Session, clock: Clock, records: Sequence[EmergencyRecord], *, leaving: bool) -> None:
     """End versions: each was overtaken, or its number leaves its owner or needs no address any more."""
     outbox.drop(session, clock, [record.id for record in records])
     sent = outbox.tried(session, [record.id for record in records]) if leaving else set()
-    drafts = []
+    left: list[tuple[EmergencyRecord, AddressState, AddressState]] = []
     for record in records:
         before = record.state
         record.superseded_at = clock.now()
         if leaving and before is not AddressState.MISSING:
             there = before in AT_CARRIER or record.standing or record.id in sent
             record.state, record.state_at = AddressState.WITHDRAWING if there else AddressState.WITHDRAWN, clock.now()
-            if there:
-                outbox.enqueue(session, clock, record, SubmissionAction.WITHDRAW)
-            fields = {"record": record.id, "version": record.version, "before": before.value, "after": record.state.value}
-            drafts.append(log.Draft("emergency.changed", fields))
+            left.append((record, before, record.state))
     session.flush()
-    if drafts:
-        log.append_all(session, clock, drafts)
+    outbox.enqueue_all(session, clock, [record for record, _, after in left if after is AddressState.WITHDRAWING], SubmissionAction.WITHDRAW)
+    _log(session, clock, "system", left)
 
 
 def _after(clock: Clock, record: EmergencyRecord, step: Step, answer: Answer) -> dict[str, Any]:
@@ -258,9 +283,28 @@ def _after(clock: Clock, record: EmergencyRecord, step: Step, answer: Answer) ->
     return values
 
 
-def _log(session: Session, clock: Clock, actor: str, record: EmergencyRecord, before: AddressState, after: AddressState) -> None:
-    log.append(session, clock, "emergency.changed", actor=actor, record=record.id, version=record.version, before=before.value, after=after.value)
+def _owners(session: Session, numbers: Sequence[str]) -> dict[str, int]:
+    """Return whose each number is, and refuse one that is nobody's."""
+    owners, found = owners_of(session, numbers), {}
+    for e164 in numbers:
+        if e164 not in owners:
+            raise NotFound(f"{mask(e164)} is not one of our numbers", hint="'ringfence number list' lists them")
+        owner = owners[e164]
+        if owner is None:
+            raise Conflict("the number has no owner, so nobody calls from it", hint=f"assign it first: 'ringfence number assign {e164} ACCOUNT'")
+        found[e164] = owner
+    return found
 
 
-def _changes(session: Session, e164: str) -> list[Change]:
-    return [(ChangeKind.DID, e164), *((ChangeKind.ENDPOINT, name) for name in presenting(session, e164))]
+def _log(session: Session, clock: Clock, actor: str, changed: Iterable[tuple[EmergencyRecord, AddressState, AddressState]]) -> None:
+    drafts = [
+        log.Draft("emergency.changed", {"record": record.id, "version": record.version, "before": before.value, "after": after.value}, actor)
+        for record, before, after in changed
+    ]
+    if drafts:
+        log.append_all(session, clock, drafts)
+
+
+def _changes(session: Session, numbers: Sequence[str]) -> list[Change]:
+    phones = session.scalars(select(Endpoint.name).where(Endpoint.caller_did.in_(numbers)).order_by(Endpoint.name))
+    return [*((ChangeKind.DID, e164) for e164 in numbers), *((ChangeKind.ENDPOINT, name) for name in phones)]

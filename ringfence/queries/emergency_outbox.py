@@ -16,30 +16,26 @@ from ringfence.batches import batched
 from ringfence.clock import Clock
 from ringfence.emergency import SubmissionAction, SubmissionState
 from ringfence.models import EmergencyRecord, EmergencySubmission
+from ringfence.queries.rows import insert_rows
 
 _KEYS = 500  # keys in one IN (...)
 _OPEN = (SubmissionState.QUEUED, SubmissionState.WAITING)
 ERROR = 60  # characters of an error's name
 
 
-def enqueue(session: Session, clock: Clock, record: EmergencyRecord, action: SubmissionAction) -> EmergencySubmission:
+def enqueue(session: Session, clock: Clock, record: EmergencyRecord, action: SubmissionAction) -> None:
     """Ask for something to be done with a version of a record at its carrier."""
+    enqueue_all(session, clock, [record], action)
+
+
+def enqueue_all(session: Session, clock: Clock, records: Sequence[EmergencyRecord], action: SubmissionAction) -> None:
+    """Ask for the same with several versions, in order."""
     now = clock.now()
-    request = EmergencySubmission(
-        record_id=record.id,
-        e164=record.e164,
-        account_id=record.account_id,
-        action=action,
-        carrier=record.carrier,
-        state=SubmissionState.QUEUED,
-        attempts=0,
-        next_at=now,
-        idempotency_key=new_id(),
-        made_at=now,
+    shared = {"action": action, "state": SubmissionState.QUEUED, "attempts": 0, "next_at": now, "made_at": now}
+    rows = (
+        {**shared, "record_id": one.id, "e164": one.e164, "account_id": one.account_id, "carrier": one.carrier, "idempotency_key": new_id()} for one in records
     )
-    session.add(request)
-    session.flush()
-    return request
+    insert_rows(session, EmergencySubmission, rows)
 
 
 def drop(session: Session, clock: Clock, records: Sequence[str]) -> None:

@@ -1,0 +1,90 @@
+"""Which numbers that can call have an accepted address for 999, and which have not: one pass over numbers, phones and records by their indexes.
+
+A number can call when an account has it and a phone of that account presents it. Whether the phone or the account is blocked does not
+matter: 999 goes out all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, String, and_, case, func, or_, select, type_coerce
+from sqlalchemy.orm import Session
+
+from ringfence.emergency import NOTHING_KNOWN, WITH_ADDRESS, AddressState, LocationClass, RecordFacts
+from ringfence.models import Account, Did, EmergencyRecord, Endpoint
+from ringfence.values import E164
+
+_AT_ONCE = 1_000  # rows fetched at a time
+_HELD = and_(EmergencyRecord.e164 == Did.e164, EmergencyRecord.account_id == Did.account_id, EmergencyRecord.superseded_at.is_(None))
+_FACTS = (
+    type_coerce(EmergencyRecord.location, String).label("location"),
+    type_coerce(EmergencyRecord.state, String).label("state"),
+    func.coalesce(EmergencyRecord.standing, False).label("standing"),
+    case((EmergencyRecord.acknowledged_at.is_not(None), True), else_=False).label("acknowledged"),
+)
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A number that can call and has no accepted address."""
+
+    e164: E164
+    account: str  # its owner's reference
+    facts: RecordFacts
+    since: datetime  # when it was first without, or when the first phone that presents it was made
+    carrier: str | None
+
+
+def count_by_facts(session: Session) -> list[tuple[RecordFacts, int]]:
+    """Return how many numbers that can call there are of each kind, in one statement."""
+    counted = select(*_FACTS, func.count()).select_from(Did).outerjoin(EmergencyRecord, _HELD).where(*_can_call())
+    rows = session.execute(counted.group_by(*(_FACTS)))
+    return [(_facts(*row[:4]), row[4]) for row in rows]
+
+
+def gaps(session: Session, *, account_id: int | None = None, limit: int | None = None) -> Iterator[Gap]:
+    """Yield the numbers that can call and have no accepted address, those longest without first.
+
+    Args:
+        session: an open transaction.
+        account_id: only this account's.
+        limit: at most so many.
+    """
+    first_phone = select(func.min(Endpoint.created_at)).where(*_presents()).correlate(Did).scalar_subquery()
+    since = func.coalesce(EmergencyRecord.uncovered_since, first_phone)
+    rows: Select[*tuple[object, ...]] = (
+        select(Did.e164, Account.ref, since.label("since"), EmergencyRecord.carrier, *_FACTS)
+        .select_from(Did)
+        .join(Account, Account.id == Did.account_id)
+        .outerjoin(EmergencyRecord, _HELD)
+        .where(*_can_call(), ~covered())
+        .order_by(since, Did.e164)
+    )
+    if account_id is not None:
+        rows = rows.where(Did.account_id == account_id)
+    for row in session.execute(rows.limit(limit).execution_options(yield_per=_AT_ONCE)):
+        e164, account, moment, carrier, *facts = row
+        yield Gap(E164(str(e164)), str(account), _facts(*facts), moment, carrier)  # type: ignore[arg-type]
+
+
+def covered() -> ColumnElement[bool]:
+    """Return the condition under which 999 has what it needs of a number: that of `dialplan.emergency.matrix.judge`, in SQL."""
+    accepted = and_(EmergencyRecord.location.in_(WITH_ADDRESS), EmergencyRecord.state == AddressState.ACCEPTED)
+    told = and_(EmergencyRecord.location == LocationClass.OUTSIDE_UK, EmergencyRecord.acknowledged_at.is_not(None))
+    return and_(EmergencyRecord.id.is_not(None), or_(accepted, told))
+
+
+def _can_call() -> tuple[ColumnElement[bool], ...]:
+    return (Did.account_id.is_not(None), select(Endpoint.name).where(*_presents()).correlate(Did).exists())
+
+
+def _presents() -> tuple[ColumnElement[bool], ...]:
+    return (Endpoint.caller_did == Did.e164, Endpoint.account_id == Did.account_id)
+
+
+def _facts(location: str | None, state: str | None, standing: bool, acknowledged: bool) -> RecordFacts:
+    if location is None or state is None:
+        return NOTHING_KNOWN
+    return RecordFacts(LocationClass(location), AddressState(state), bool(standing), bool(acknowledged))
