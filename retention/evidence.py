@@ -18,14 +18,14 @@ from retention.verify import format as form
 from ringfence.audit import log
 from ringfence.audit.canonical import canonical, leaf_text, moment
 from ringfence.audit.merkle import Tree
-from ringfence.audit.notes import Signer
+from ringfence.audit.notes import Checkpoint, Signer
 from ringfence.clock import Clock
 from ringfence.errors import Conflict, Invalid
 from ringfence.queries import audit
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """What the log is held against. Read it in the transaction that makes the bundle, so that counts and receipts are of one moment."""
+    """What the log is held against. Read it as of the moment of the bundle's log, so that counts and receipts agree."""
 
     policies: tuple[Mapping[str, Any], ...] = ()  # each {policy, version, classes: {class: {period, year_end}}, …}; its digest is `policy_digest`
     holds: tuple[form.Hold, ...] = ()  # only what the reader may see
@@ -44,7 +44,16 @@ def make_bundle(session: Session, clock: Clock, signer: Signer, evidence: Eviden
         Invalid: `first` is beyond the log.
         Conflict: stored leaf hashes do not give the log's root; `audit verify` says where.
     """
-    head = log.make_checkpoint(session, clock, signer)
+    return bundle_of(session, clock, signer, log.make_checkpoint(session, clock, signer), evidence, first=first)
+
+
+def bundle_of(session: Session, clock: Clock, signer: Signer, head: Checkpoint, evidence: Evidence, *, first: int = 0) -> dict[str, bytes]:
+    """Return the files of a bundle that ends with a checkpoint that is stored already; only reads.
+
+    Raises:
+        Invalid: `first` is beyond the log.
+        Conflict: stored leaf hashes do not give the log's root; `audit verify` says where.
+    """
     if not 0 <= first <= head.size:
         raise Invalid(f"the log has {head.size} entries, none is {first}", hint="leave --since out, or name an earlier time")
     tree = Tree(audit.leaf_hashes(session, head.size))

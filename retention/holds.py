@@ -70,7 +70,7 @@ def release(session: Session, clock: Clock, hold_id: str, *, by: str) -> LegalHo
         Conflict: it is released already.
     """
     begin_alone(session)
-    hold = holds.find_hold(session, hold_id, by)
+    hold = holds.find_hold(session, hold_id, by, lock=True)
     if hold.released_at is not None:
         raise Conflict(f"the legal hold {hold_id} is released already", hint="see 'ringfence hold list --all'")
     if hold.secret:
@@ -94,7 +94,7 @@ def review(session: Session, clock: Clock, hold_id: str, *, by: str, next_review
         Refused: the next review is not to come.
     """
     begin_alone(session)
-    hold = holds.find_hold(session, hold_id, by)
+    hold = holds.find_hold(session, hold_id, by, lock=True)
     if hold.released_at is not None:
         raise Conflict(f"the legal hold {hold_id} is released", hint="place another one")
     if next_review <= local_date(clock.now()):

@@ -36,7 +36,7 @@ def close(session: Session, clock: Clock, incident_id: str, *, outcome: str, by:
     """
     if outcome not in OUTCOMES:
         raise Invalid(f"{outcome!r} is no outcome", hint=f"one of {', '.join(OUTCOMES)}")
-    incident = incidents.get(session, incident_id)
+    incident = incidents.get(session, incident_id, lock=True)
     if incident.closed_at is not None:
         raise Conflict(f"the incident {incident_id} is closed already", hint="see 'ringfence incident list --all'")
     if outcome == "confirmed" and incident.cause not in brakes.CAUSES:

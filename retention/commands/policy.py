@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from retention.purge.preview import Preview
 from retention.purge.preview import preview as previewed
 from ringfence.commands.installation import Installation, installed
 from ringfence.commands.options import example, json_option, operator_option
-from ringfence.errors import NotFound
-from ringfence.output import Column, emit, emit_one, note, say
+from ringfence.errors import Misconfigured, NotFound
+from ringfence.output import Column, emit, emit_one, note, say, warn
 from ringfence.queries import policies as stored
 from ringfence.queries.conservation import begin_alone
 
@@ -56,7 +57,7 @@ def list_(installation: Installation, *, as_json: bool) -> None:
     now, default = installation.clock.now(), installation.settings.retention.policy
     with installation.reading() as session:
         accounts = stored.count_accounts(session)
-        holding = {(each.key, each.version) for each in governing(session, default, now).all}
+        holding = _holding(session, default, now)
         rows = [_listed(each, "ships with the product") for each in shipped().values()]
         for row in stored.list_versions(session):
             listed = {"policy": row.policy, "version": row.version, "name": "", "effective": row.effective, "sha256": row.sha256}
@@ -201,6 +202,15 @@ def _rules(found: Policy) -> list[dict[str, Any]]:
         }
         for data_class, rule in found.rules.items()
     ]
+
+
+def _holding(session: Session, default: str, now: datetime) -> set[tuple[str, int]]:
+    """Return the versions that govern something; none when an account, or the settings, name a policy that nobody knows: nothing is deleted then."""
+    try:
+        return {(each.key, each.version) for each in governing(session, default, now).all}
+    except Misconfigured as error:
+        warn(f"{error.message}: nothing is deleted until 'retention.policy' and 'ringfence account policy' name policies of this list")
+        return set()
 
 
 def _stored(session: Session, target: str, version: int | None) -> Policy | None:

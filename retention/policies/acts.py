@@ -11,7 +11,7 @@ from retention.policies.change import Proposal, State
 from retention.policies.load import parse, shipped
 from retention.policies.model import Policy
 from retention.purge import barrier
-from retention.purge.governing import digest, document, governing, in_force, proposal_of, read_version
+from retention.purge.governing import digest, governing, in_force, proposal_of, read_version
 from ringfence.audit import log, shapes
 from ringfence.clock import Clock
 from ringfence.errors import Conflict, Misconfigured, NotFound, Refused
@@ -53,7 +53,7 @@ def propose(session: Session, clock: Clock, text: bytes, file: str, *, by: str) 
         longest = " or ".join(dict.fromkeys(policy.notice.words for policy in (old or new, new)))
         raise Refused(f"it cannot take effect on {new.effective.isoformat()}: notice is {longest}", hint=f"write effective = {earliest.isoformat()} or later")
     row = stored.find_version(session, new.key, new.version, lock=True) or PolicyVersion(policy=new.key, version=new.version)
-    row.sha256, row.text, row.document, row.digest, row.effective = new.sha256, text.decode(), document(new), digest(new), new.effective
+    row.sha256, row.text, row.document, row.digest, row.effective = new.sha256, text.decode(), new.document(), digest(new), new.effective
     row.proposed_by, row.proposed_at, row.approved_by, row.approved_at, row.announced_at = by, clock.now(), "", None, None
     stored.add_version(session, row)
     _tell(session, clock, "policy.proposed", row)

@@ -68,7 +68,10 @@ class Policy(msgspec.Struct, frozen=True):
         return self.year_end if start is StartEvent.FINANCIAL_YEAR_END else None
 
     def document(self) -> dict[str, Any]:
-        """Return what an evidence bundle carries of this version: enough to work every cutoff out again, without this product."""
+        """Return what an evidence bundle carries of this version: enough to work every cutoff out again, without this product.
+
+        Receipts name a version by this document's digest, so it holds what the policy says and not how its file is written.
+        """
         classes = {
             data_class.value: {
                 "period": str(rule.window),
@@ -83,7 +86,7 @@ class Policy(msgspec.Struct, frozen=True):
             for data_class, rule in self.rules.items()
             if rule.window is not None
         }
-        return {"policy": self.key, "version": self.version, "effective": self.effective.isoformat(), "sha256": self.sha256, "classes": classes}
+        return {"policy": self.key, "version": self.version, "effective": self.effective.isoformat(), "notice": str(self.notice), "classes": classes}
 
     def _cutoff(self, data_class: DataClass, period: Period | None, start: StartEvent | None, now: datetime) -> Cutoff | None:
         if period is None or start is None:

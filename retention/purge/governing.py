@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from sqlalchemy.orm import Session
@@ -85,19 +83,9 @@ def proposal_of(row: PolicyVersion) -> Proposal:
     )
 
 
-def document(policy: Policy) -> dict[str, Any]:
-    """Return what a policy says, as bundles show it and receipts name it by its digest."""
-    classes: Mapping[str, Any] = {
-        data_class.value: {"period": str(rule.window), "year_end": str(year_end) if (year_end := policy.year_end_for(rule.start)) else None}
-        for data_class, rule in policy.rules.items()
-        if rule.window is not None and rule.start is not None
-    }
-    return {"policy": policy.key, "version": policy.version, "classes": classes, "sha256": policy.sha256}
-
-
 def digest(policy: Policy) -> str:
     """Return what receipts name a policy by."""
-    return policy_digest(document(policy))
+    return policy_digest(policy.document())
 
 
 def adopt(session: Session, clock: Clock, policies: Governing, now: datetime) -> None:
@@ -127,7 +115,7 @@ def _row(policy: Policy, now: datetime) -> PolicyVersion:
         version=policy.version,
         sha256=policy.sha256,
         text="",
-        document=document(policy),
+        document=policy.document(),
         digest=digest(policy),
         effective=policy.effective,
         proposed_by="",

@@ -76,6 +76,10 @@ def assign(session: Session, clock: Clock, settings: Settings, account_id: int, 
     now, default = clock.now(), settings.retention.policy
     known = [*shipped().values(), *in_force(session, now)]
     own = stored.policy_of(session, account_id)
+    if own is not None and own not in {policy.key for policy in known}:  # nothing is deleted under a policy that nobody knows: there is nothing to compare
+        begin_alone(session)
+        acts.assign(session, clock, account_id, key, default)
+        return [], ()
     changes = diff(resolve(own, default, known, now), resolve(key, default, known, now))
     before = due_by_day(session, settings, governing(session, default, now), now, touched(changes))
     begin_alone(session)

@@ -20,19 +20,6 @@ from ringfence.queries.rows import insert_rows
 _BATCH = 5_000  # rows fetched at once
 
 
-def begin_still(session: Session) -> None:
-    """Let the log stand still, and everything that the transaction reads be of one moment. Must come first.
-
-    On PostgreSQL the lock comes before the snapshot, so that every entry committed before is in it.
-    """
-    connection = session.connection()
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-        return
-    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-    connection.exec_driver_sql("LOCK TABLE audit_head IN EXCLUSIVE MODE")
-
-
 def lock_head(session: Session) -> Frontier:
     """Return the log's head; no other transaction gets it before this one ends. Writing the row as it is locks it on both engines."""
     session.flush()

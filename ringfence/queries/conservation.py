@@ -63,10 +63,10 @@ def add_sealed(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
         session.execute(insert(SealedDay), [dict(row) for row in rows])
 
 
-def untold(session: Session) -> list[SealedDay]:
-    """Return the days to which rows came late that the audit log does not tell of yet; locked, so that none is told twice."""
-    query = select(SealedDay).where(SealedDay.late > SealedDay.late_told).order_by(SealedDay.data_class, SealedDay.day).with_for_update()
-    return list(session.scalars(query.execution_options(populate_existing=True)))
+def untold(session: Session, *, lock: bool = True) -> list[SealedDay]:
+    """Return the days to which rows came late that the audit log does not tell of yet; with `lock` none is told twice."""
+    query = select(SealedDay).where(SealedDay.late > SealedDay.late_told).order_by(SealedDay.data_class, SealedDay.day)
+    return list(session.scalars((query.with_for_update() if lock else query).execution_options(populate_existing=True)))
 
 
 def mark_told(session: Session, day: SealedDay) -> None:

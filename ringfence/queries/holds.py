@@ -111,13 +111,14 @@ def add_hold(session: Session, hold: LegalHold) -> None:
     session.flush()
 
 
-def find_hold(session: Session, hold_id: str, viewer: str | None) -> LegalHold:
-    """Return a hold that `viewer` may know of.
+def find_hold(session: Session, hold_id: str, viewer: str | None, *, lock: bool = False) -> LegalHold:
+    """Return a hold that `viewer` may know of; with `lock` nobody else changes it until the transaction ends.
 
     Raises:
         NotFound: there is none, or it is somebody else's secret: the answer is the same.
     """
-    hold = session.scalar(select(LegalHold).where(LegalHold.id == hold_id, _visible(viewer)))
+    query = select(LegalHold).where(LegalHold.id == hold_id, _visible(viewer))
+    hold = session.scalar(query.with_for_update().execution_options(populate_existing=True) if lock else query)
     if hold is None:
         raise NotFound(f"there is no legal hold {hold_id}", hint="'ringfence hold list' shows those that you may know of")
     return hold

@@ -24,13 +24,13 @@ def add(session: Session, incident: Incident) -> None:
     session.flush()
 
 
-def get(session: Session, incident_id: str) -> Incident:
-    """Return an incident.
+def get(session: Session, incident_id: str, *, lock: bool = False) -> Incident:
+    """Return an incident; with `lock` nobody else settles it until the transaction ends.
 
     Raises:
         NotFound: there is none of this id.
     """
-    found = session.get(Incident, incident_id)
+    found = session.get(Incident, incident_id, with_for_update=lock or None, populate_existing=lock)
     if found is None:
         raise NotFound(f"there is no incident {incident_id}", hint="'ringfence incident list --all' lists them")
     return found

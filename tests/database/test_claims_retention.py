@@ -18,7 +18,7 @@ from retention.checks import accountability, kept_counts, minimums, windows
 from retention.checks import holds as hold_checks
 from retention.claims.checking import Status
 from retention.policies.load import parse, shipped_policy
-from retention.purge.governing import Governing, digest, document
+from retention.purge.governing import Governing, digest
 from ringfence.audit import log
 from ringfence.clock import FixedClock
 from ringfence.models import LegalHold, PolicyVersion
@@ -288,7 +288,7 @@ def _adopt(session: Session, announced: datetime) -> None:
         version=2,
         sha256=policy.sha256,
         text=text,
-        document=document(policy),
+        document=policy.document(),
         digest=digest(policy),
         effective=datetime(2026, 11, 10, tzinfo=UTC).date(),
         proposed_by="op-1",

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from sqlalchemy.orm import Session, sessionmaker
 import cli
 from retention import holds
 from retention.verify.main import main as verify
+from ringfence.audit import log
 from ringfence.clock import FixedClock
 from ringfence.queries import audit
+from ringfence.queries.conservation import begin_alone
 from ringfence.queries.holds import Scope
 from ringfence.settings import Settings
 from tests.database.installed import Here
@@ -131,3 +134,30 @@ def test_a_dropped_receipt_and_a_cut_tail_are_refused(export: Export, findings: 
         assert found
         if name == "dropped":
             assert any(each["line"] == place + 1 for each in found)
+
+
+def test_a_bundle_is_of_one_moment_while_others_write(export: Export, findings: Findings, engine: Engine, sessions: sessionmaker[Session]) -> None:
+    """Calls come late into sealed days, and entries into the log, all the while."""
+    stop = Event()
+
+    def write() -> None:
+        number = 1000
+        while not stop.is_set():
+            number += 1
+            book(engine, [booking(number, FIRST + timedelta(days=7, seconds=number))])
+            with sessions.begin() as session:
+                begin_alone(session)
+                log.append(session, FixedClock(NOW), "purge.key_destroyed", run=log.new_id())
+            stop.wait(0.005)
+
+    writer = Thread(target=write)
+    writer.start()
+    try:
+        bundles = [export(f"bundle-{number}") for number in range(4)]
+    finally:
+        stop.set()
+        writer.join()
+    assert [findings(*bundle) for bundle in bundles] == [[], [], [], []]
+    lates = [sum(json.loads(line)["late"] for line in (bundle / "conservation.jsonl").read_text().splitlines()) for bundle, _ in bundles]
+    assert lates == sorted(lates)
+    assert lates[-1] > 0

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from retention.calendar import local_date, midnight
 from retention.policies.load import shipped_text
 from ringfence.clock import FixedClock, from_epoch
-from ringfence.queries import accounts, audit
+from ringfence.queries import accounts, audit, policies
 from ringfence.queries.ledger import micros
 from ringfence.settings import Settings
 from tests.database.installed import Commands, Here
@@ -111,8 +111,9 @@ def test_what_a_hold_keeps_is_in_no_preview(ringfence: Commands, write: Write, e
     acme = scalar(engine, "SELECT id FROM account WHERE ref = 'ACME'")
     book(engine, [booking(1, CUTOFF + DAY, account=acme), booking(2, CUTOFF + DAY, account=acme + 1)])
     ringfence.ok("hold", "add", "--account", "ACME", "--reason", "claim", "--review-by", "2027-06-01")
+    ringfence.ok("hold", "add", "--account", "BOLT", "--reason", "order", "--review-by", "2027-06-01", "--secret", "--operator", "kim")
     (shift,) = ringfence.ok("policy", "preview", write(SHORTER), "--json").data["now"]
-    assert (shift["day"], shift["goes"]) == (local_date(CUTOFF + DAY).isoformat(), 1)
+    assert (shift["day"], shift["goes"]) == (local_date(CUTOFF + DAY).isoformat(), 1)  # of the secret one it says nothing
 
 
 def test_nobody_is_passed_over(ringfence: Commands, write: Write, clock: FixedClock, sessions: sessionmaker[Session]) -> None:
@@ -184,6 +185,17 @@ def test_an_account_gets_a_policy_of_its_own(ringfence: Commands, write: Write, 
     assert (back["goes"], back["stays"]) == (0, 1)
     assert ringfence("account", "policy", "ACME", "--policy", "voipfone", "--default").code == 2
     assert ringfence("account", "policy", "NOBODY", "--policy", "voipfone").code == 4
+
+
+def test_a_policy_that_nobody_knows_stops_deleting_and_can_be_put_right(ringfence: Commands, engine: Engine, sessions: sessionmaker[Session]) -> None:
+    acme = scalar(engine, "SELECT id FROM account WHERE ref = 'ACME'")
+    with sessions.begin() as session:
+        policies.assign(session, acme, "gone", NOW)
+    assert ringfence("retention", "plan").code == 78
+    listed = ringfence.ok("policy", "list")
+    assert ("gone" in listed.err, "recommended" in listed.out) == (True, True)
+    ringfence.ok("account", "policy", "ACME", "--default", "--commit")
+    ringfence.ok("retention", "plan")
 
 
 def test_what_a_policy_says_is_shown_and_its_text_is_the_one_that_was_approved(ringfence: Commands, write: Write, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from retention.classes import CLASSES, Action, StartEvent
 from retention.policies.lint import weasel
 from retention.policies.load import RECOMMENDED, load, parse, shipped, shipped_keys, shipped_policy
 from retention.policies.model import Policy
+from retention.purge.governing import digest
 from retention.verify import calendar as verify_calendar
 from ringfence.errors import Misconfigured, NotFound, RingfenceError
 from ringfence.models.base import DataClass
@@ -250,7 +251,7 @@ def test_damaged_files_are_refused_or_load_and_never_crash(data: st.DataObject) 
 def test_an_auditor_s_own_arithmetic_finds_the_same_cutoffs(key: str) -> None:
     policy = shipped_policy(key)
     document = json.loads(json.dumps(policy.document()))
-    assert (document["policy"], document["version"], document["sha256"]) == (key, policy.version, policy.sha256)
+    assert (document["policy"], document["version"], document["notice"]) == (key, policy.version, str(policy.notice))
     for day in range(0, 1500, 50):
         now = NOW + timedelta(days=day)
         found = {name: verify_calendar.cutoff(now, rule["period"], rule["year_end"]) for name, rule in document["classes"].items()}
@@ -282,3 +283,18 @@ def test_the_design_shows_the_windows_that_ship() -> None:
     for data_class, rule in shipped_policy(RECOMMENDED).rules.items():
         wanted = f"{rule.window} from {rule.start}" if rule.window else "kept"
         assert rows[data_class.value].startswith(wanted), data_class
+
+
+SAID = {
+    "numbergroup-network": (1, "fc51dcf1e131c277"),
+    "numbergroup-utilities": (1, "47e83abf745ae0be"),
+    "officenumber": (1, "aaa96f3cf3e472f3"),
+    "recommended": (1, "6e5dce90d5c7f035"),
+    "voipfone": (1, "6759bc356495fdc1"),
+    "voipoffice": (1, "75b61d8f05875a48"),
+}
+
+
+def test_a_version_goes_on_saying_what_it_said() -> None:
+    """Receipts in the field name a version by this digest. Whoever changes what a policy says gives it the next version, and writes that here."""
+    assert {key: (policy.version, digest(policy)[:16]) for key, policy in shipped().items()} == SAID
