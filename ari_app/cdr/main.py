@@ -13,6 +13,7 @@ from threading import Event
 
 import structlog
 
+from ari_app.cdr import reconciler
 from ari_app.cdr.booker import Booker
 from ari_app.cdr.metrics import BookerMetrics
 from ringfence import health, migrate
@@ -59,6 +60,7 @@ def run(settings: Settings, *, stop: Event | None = None, alive: Callable[[], No
         metrics = BookerMetrics(booker.stats)
         server = health.serve(settings.health.host, settings.health.ledger, metrics.registry, live={}, ready={"store": metrics.store})
         notifier.ready()
+        reconciler.keep(engine, settings, SystemClock(), stop, lambda: booker.stats.store_up and not booker.stats.lag_bytes)
         try:
             booker.run(stop)
         finally:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 import msgspec
 
 from ari_app.cdr import export as exports
-from ari_app.cdr.reconcile import Reconciliation, reconcile
+from ari_app.cdr import reconciler
+from ari_app.cdr.reconcile import Reconciliation
 from ringfence.commands.installation import Installation, installed
 from ringfence.commands.options import NUMBER, example, json_option
 from ringfence.errors import Conflict
@@ -120,23 +121,19 @@ def export(installation: Installation, /, form: str, *, reveal: bool, **which: A
     note(f"{count} calls")
 
 
-@cdr.command("reconcile", epilog=example("ringfence cdr reconcile --since 2026-11-01 --json"))
+@cdr.command("reconcile", epilog=example("ringfence cdr reconcile --since 2026-11-01 --json", "ringfence cdr reconcile --note"))
 @click.option("--since", type=click.DateTime(formats=["%Y-%m-%d"]), help="The first day (UTC) [default: yesterday].")
+@click.option("--note", "noted", is_flag=True, help="Write the counts of each day down, as the booker does every hour: 'claims check' reads them.")
 @json_option
 @installed
-def reconcile_(installation: Installation, since: datetime | None, *, as_json: bool) -> None:
+def reconcile_(installation: Installation, since: datetime | None, *, noted: bool, as_json: bool) -> None:
     """Compare decided, in the ledger and in the store for this machine's node; ends with 5 when a call is missing anywhere."""
     settings, now = installation.settings, installation.clock.now()
-    first = since.replace(tzinfo=UTC) if since else (now - timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    with installation.reading() as session:
-        found = reconcile(
-            node=settings.node,
-            since=first.timestamp(),
-            now=now.timestamp(),
-            journal_dir=settings.journal_dir,
-            ledger_path=settings.ledger_path,
-            stored=calls.stream_ids(session, settings.node, first - timedelta(days=1), now + timedelta(days=1)),
-        )
+    first = since.replace(tzinfo=UTC) if since else reconciler.day_before(now)
+    with installation.changing(commit=noted) as session:
+        found = reconciler.compare(session, settings, first, now)
+        if noted:
+            reconciler.note(session, settings, found, first, now)
     _report(found, as_json=as_json)
     if found.differences:
         raise Conflict(

@@ -56,6 +56,7 @@ CATALOGUE: Mapping[DataClass, tuple[Kept, ...]] = MappingProxyType(
             _plain("purge_run_class", "started_at", ("run_id", "data_class", "policy"), _E.RECORDED),
             _plain("purge_run", "started_at", ("id",), _E.RECORDED),
             _plain("sealed_day", "sealed_at", ("data_class", "day"), _E.RECORDED),
+            _plain("reconciled_day", "compared_at", ("node", "day", "outbound"), _E.RECORDED),
             _plain("file_tombstone", "removed_at", ("id",), _E.RECORDED),
         ),
     }

@@ -4,7 +4,7 @@ from ringfence.models.accounts import Account, Endpoint
 from ringfence.models.audit import AuditCheckpoint, AuditEntry, AuditHead
 from ringfence.models.base import Base, DataClass
 from ringfence.models.billing import InvoiceLine
-from ringfence.models.calls import Call, LedgerOffset, Leg, Node, SetAsideLine
+from ringfence.models.calls import Call, LedgerOffset, Leg, Node, ReconciledDay, SetAsideLine
 from ringfence.models.emergency import EmergencyRecord, EmergencySubmission
 from ringfence.models.holds import HeldRow, HoldState, LegalHold
 from ringfence.models.numbering import Did, DidOwnership, Target
@@ -58,6 +58,7 @@ __all__ = [
     "PurgeRun",
     "PurgeRunClass",
     "ReadBarrier",
+    "ReconciledDay",
     "SealedDay",
     "SetAsideLine",
     "Target",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
-from sqlalchemy import BigInteger, Index, Integer, PrimaryKeyConstraint, SmallInteger, String
+from sqlalchemy import BigInteger, Date, Index, Integer, PrimaryKeyConstraint, SmallInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ringfence.models.base import Base, DataClass, UtcDateTime, about, values_of
@@ -12,6 +12,7 @@ from ringfence.values import Direction, Disposition, ForwardingStatus, HungUpBy,
 
 _LOG = DataClass.CALL_LOG
 _OPERATIONAL = DataClass.OPERATIONAL
+_PROOF = DataClass.PROOF
 _BY_MONTH = {"postgresql_partition_by": "RANGE (started_at)"}  # months are made ahead, and dropped when nothing is left in them
 
 
@@ -104,6 +105,27 @@ class SetAsideLine(Base):
     length: Mapped[int] = mapped_column(Integer, info=about(_OPERATIONAL, "bytes"))
     reason: Mapped[str] = mapped_column(String(200), info=about(_OPERATIONAL, "what is wrong with it, without its content"))
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime, info=about(_OPERATIONAL, "when", source="system"))
+
+
+class ReconciledDay(Base):
+    """What a node found when it compared decided, ledger and store for one UTC day, apart for calls that phones made (claims ON-2.2b, VF-2, VF-10)."""
+
+    __tablename__ = "reconciled_day"
+    __table_args__ = (Index("ix_reconciled_day_compared_at", "compared_at"),)
+
+    node: Mapped[str] = mapped_column(String(40), primary_key=True, info=about(_PROOF, "the node", source="system"))
+    day: Mapped[date] = mapped_column(Date, primary_key=True, info=about(_PROOF, "the UTC day of the calls' ids", source="system"))
+    outbound: Mapped[bool] = mapped_column(primary_key=True, info=about(_PROOF, "calls that customers' phones made, or the others", source="system"))
+    compared_at: Mapped[datetime] = mapped_column(UtcDateTime, info=about(_PROOF, "when they were compared", source="system"))
+    decided: Mapped[int] = mapped_column(BigInteger, info=about(_PROOF, "calls in the node's journal", source="ledger"))
+    ledger: Mapped[int] = mapped_column(BigInteger, info=about(_PROOF, "calls whose end is in its ledger", source="ledger"))
+    store: Mapped[int] = mapped_column(BigInteger, info=about(_PROOF, "calls in the store", source="ledger"))
+    lost: Mapped[int] = mapped_column(BigInteger, info=about(_PROOF, "of those, lost with their Asterisk", source="ledger"))
+    unfinished: Mapped[int] = mapped_column(BigInteger, info=about(_PROOF, "calls that had not ended", source="ledger"))
+    differences: Mapped[int] = mapped_column(BigInteger, info=about(_PROOF, "calls that are not everywhere they should be", source="ledger"))
+    ledger_seconds: Mapped[int] = mapped_column(BigInteger, info=about(_PROOF, "answered seconds by the ledger, of calls in both", source="ledger"))
+    store_seconds: Mapped[int] = mapped_column(BigInteger, info=about(_PROOF, "answered seconds in the store, of calls in both", source="ledger"))
+    seconds_differ: Mapped[int] = mapped_column(BigInteger, info=about(_PROOF, "calls whose seconds differ", source="ledger"))
 
 
 class Node(Base):

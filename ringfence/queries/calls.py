@@ -36,6 +36,15 @@ class CallFilter(msgspec.Struct, frozen=True, kw_only=True):
     routed_by: RoutedBy | None = None
 
 
+class StoredCall(msgspec.Struct, frozen=True, gc=False):
+    """What the store has of a call, as far as the node's ledger has it too."""
+
+    call_id: str
+    disposition: Disposition
+    direction: Direction
+    billable_seconds: int
+
+
 def stream_calls(
     session: Session, which: CallFilter, *, reveal: bool = False, newest_first: bool = False, limit: int | None = None
 ) -> Iterator[dict[str, Any]]:
@@ -88,11 +97,12 @@ def count_by_day(session: Session, since: datetime, until: datetime) -> list[tup
     return [(node, str(when), count) for node, when, count in session.execute(query)]
 
 
-def stream_ids(session: Session, node: str, since: datetime, until: datetime) -> Iterator[tuple[str, Disposition]]:
-    """Yield id and disposition of a node's calls that began in a period."""
-    query = select(Call.call_id, Call.disposition).where(Call.node == node, Call.started_at >= since, Call.started_at < until)
-    for call_id, disposition in session.execute(query, execution_options={"yield_per": _AT_ONCE}):  # noqa: UP028  a Row is no tuple to mypy
-        yield call_id, disposition
+def stream_ids(session: Session, node: str, since: datetime, until: datetime) -> Iterator[StoredCall]:
+    """Yield a node's calls that began in a period, as the comparison with its ledger needs them."""
+    columns = (Call.call_id, Call.disposition, Call.direction, Call.billable_seconds)
+    query = select(*columns).where(Call.node == node, Call.started_at >= since, Call.started_at < until)
+    for row in session.execute(query, execution_options={"yield_per": _AT_ONCE}):
+        yield StoredCall(*row)
 
 
 def _conditions(which: CallFilter, *, reveal: bool) -> list[ColumnElement[bool]]:

@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import tracemalloc
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
 import cli
+from ari_app.cdr import reconciler
 from ari_app.cdr.booker import Booker
 from ari_app.cdr.export import cell, write_csv, write_json_lines
 from ari_app.cdr.journal import JournalWriter, read_asterisk_starts, read_decided
@@ -24,9 +26,10 @@ from ringfence.clock import FixedClock, SystemClock, from_epoch
 from ringfence.commands.installation import Installation
 from ringfence.errors import NotFound
 from ringfence.models import Account
-from ringfence.queries import calls, ledger
+from ringfence.queries import calls, ledger, reconciled
 from ringfence.queries.calls import WITHHELD, CallFilter
 from ringfence.queries.ledger import Booking
+from ringfence.queries.reconciled import Compared
 from ringfence.settings import Settings
 from ringfence.values import AccountState, Direction, Disposition, RoutedBy
 from tests.database.ledgers import NODE, append, calls_of
@@ -78,7 +81,8 @@ def test_filters(booked: Session) -> None:
     newest = [row["call_id"] for row in calls.stream_calls(booked, CallFilter(), newest_first=True, limit=1)]
     assert newest == ["n1-1795390701.86400"]
     assert calls.count_by_day(booked, began - timedelta(days=1), began + timedelta(days=3)) == [("n1", "2026-11-21", 4), ("n2", "2026-11-22", 1)]
-    assert dict(calls.stream_ids(booked, "n1", began, began + timedelta(days=3)))["n1-1795304303.2"] is Disposition.BUSY
+    found = {call.call_id: call for call in calls.stream_ids(booked, "n1", began, began + timedelta(days=3))}
+    assert found["n1-1795304303.2"].disposition is Disposition.BUSY
 
 
 def test_a_withheld_caller_shows_only_when_asked_for_and_cannot_be_guessed(booked: Session) -> None:
@@ -141,6 +145,13 @@ def test_an_export_takes_no_more_memory_for_more_calls(sessions: sessionmaker[Se
     assert peak() < small * 1.3 + 200_000  # each call kept would be some kilobytes
 
 
+def time_left(seconds: float = 20.0) -> Callable[[], bool]:
+    """Return a function that is true until so many seconds have gone by."""
+    clock = SystemClock()
+    end = clock.monotonic() + seconds
+    return lambda: clock.monotonic() < end
+
+
 class TestReconcile:
     """`cdr reconcile` lists every difference, and only differences."""
 
@@ -160,6 +171,61 @@ class TestReconcile:
 
     def journal(self, settings: Settings, at: float) -> JournalWriter:
         return JournalWriter(settings.journal_dir, "ari", FixedClock(datetime.fromtimestamp(at, UTC)))
+
+    def test_what_is_found_is_written_down_for_checks(self, installation: Installation, engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+        settings = installation.settings
+        append(settings.ledger_path, calls_of(0, 12))
+        booker = Booker(engine, node=NODE, ledger_path=settings.ledger_path, journal_dir=settings.journal_dir, clock=SystemClock())
+        while booker.step() != 0.1:
+            pass
+        first, last = date(2026, 11, 18), installation.clock.now().date()
+
+        def noted() -> tuple[int, int, int, int, int]:
+            with installation.reading() as session:
+                days = [day for way in (False, True) for day in reconciled.list_days(session, first, last, outbound=way)]
+            names = ("ledger", "store", "differences", "ledger_seconds", "store_seconds")
+            every = {(first + timedelta(days=n), way) for n in range((last - first).days + 1) for way in (False, True)}
+            assert {(day.day, day.outbound) for day in days} in (set(), every)
+            return tuple(sum(getattr(day, name) for day in days) for name in names)
+
+        self.run(installation, capsys)
+        assert noted() == (0, 0, 0, 0, 0)  # it only reads
+        self.run(installation, capsys, "--note")
+        ledger, store, _, by_ledger, by_store = noted()
+        assert (ledger, store) == (12, 12)
+        assert by_ledger == by_store > 0
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE call SET billable_seconds = billable_seconds + 7 WHERE call_id = (SELECT min(call_id) FROM call)"))
+        self.run(installation, capsys, "--note")
+        assert noted()[3:] == (by_ledger, by_store + 7)
+        with installation.reading() as session:
+            assert sum(day.seconds_differ for day in reconciled.list_days(session, first, last, outbound=False)) == 1
+
+    def test_the_booker_compares_by_itself_once_it_has_caught_up(self, installation: Installation, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reconciler, "_SOON", 0.01)
+        asked, stop = [], Event()
+
+        def ready() -> bool:
+            asked.append(1)
+            return len(asked) > 2
+
+        append(installation.settings.ledger_path, calls_of(0, 3))
+        thread = reconciler.keep(engine, installation.settings, installation.clock, stop, ready)
+        try:
+            until = time_left()
+            while not (days := self.noted(installation)) and until():
+                stop.wait(0.02)
+        finally:
+            stop.set()
+            thread.join(10)
+        assert not thread.is_alive()
+        assert len(asked) == 3
+        assert {(day.node, day.day) for day in days} == {(NODE, date(2026, 11, 17)), (NODE, date(2026, 11, 18))}
+        assert sum(day.differences for day in days) == 3  # nothing is booked
+
+    def noted(self, installation: Installation) -> list[Compared]:
+        with installation.reading() as session:
+            return reconciled.list_days(session, date(2026, 11, 1), date(2026, 11, 30), outbound=False)
 
     def test_each_kind_of_difference(self, installation: Installation, engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
         settings = installation.settings
