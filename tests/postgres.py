@@ -53,7 +53,7 @@ class PostgresServer:
         """Return the SQLAlchemy URL of a database; it has no password."""
         return f"postgresql://{USER}@{self.host}:{self.port}/{database}"
 
-    def start(self, timeout: float = 30.0) -> None:
+    def start(self, timeout: float = 60.0) -> None:
         """Start the server and wait until it answers; nothing happens when it runs already."""
         if self._process is not None:
             return

@@ -199,9 +199,9 @@ def test_a_log_rewritten_whole_does_not_agree_with_what_was_published(engine: En
 
 def test_a_checkpoint_over_a_long_log_is_quick(sessions: sessionmaker[Session], tmp_path: Path) -> None:
     fill(sessions, 20_000)
-    began = time.monotonic()
+    began = time.process_time()  # what it works, not what a busy machine lets it wait
     with sessions.begin() as session:
         made = log.make_checkpoint(session, CLOCK, SIGNER)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
     found = checked(sessions, tmp_path)
     assert (found.size, found.root, found.problems) == (20_000, made.root.hex(), ())

@@ -339,11 +339,11 @@ def test_a_running_booker_survives_its_store_going_away(store_settings: Settings
         _until(lambda: len(stored_ids(engine)) == 40)  # those too that the server had confirmed and lost in its crash
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(60)
     assert stored_ids(engine) == ids(0, 40)
 
 
-def _until(condition: Any, timeout: float = 20.0) -> None:
+def _until(condition: Any, timeout: float = 60.0) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that in time"

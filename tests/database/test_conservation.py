@@ -136,7 +136,7 @@ def test_sealing_waits_for_who_is_booking_and_booking_for_the_seal(engine: Engin
         thread.start()
         thread.join(0.5)
         assert booked == []
-    thread.join(10)
+    thread.join(60)
     assert booked == [1]
     conservation.seal(engine, clock, clock.now())
     assert found(sessions) == []

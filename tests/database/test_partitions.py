@@ -77,7 +77,7 @@ def test_two_bookers_make_the_same_month_at_once(postgres: Engine) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert booked == [1] * 4
     assert scalar(postgres, "SELECT count(*) FROM call") == 4
 
@@ -180,14 +180,14 @@ def test_dropping_a_month_stops_nobody_from_booking(postgres: Engine) -> None:
     thread.start()
     with postgres.connect() as reader:  # somebody reads for a while: a plain DROP would make every booking wait for it
         reader.execute(text("SELECT count(*) FROM call")).all()
-        release = Timer(1.0, reader.rollback)
+        release = Timer(2.5, reader.rollback)
         release.start()
         fates = partitions.drop_empty(postgres, NOW - timedelta(days=366))
         release.join()
     stop.set()
-    thread.join(20)
+    thread.join(60)
     assert {fate for _, fate in fates} <= {Fate.DROPPED, Fate.CONTENDED}
-    assert longest[0] < 0.5
+    assert longest[0] < 1.5  # and not as long as the reader
 
 
 def test_the_migration_keeps_what_is_there_up_and_down(blank_engine: Engine) -> None:

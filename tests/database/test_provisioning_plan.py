@@ -200,7 +200,7 @@ def test_postgresql_tells_listeners_at_the_commit(postgres_server: PostgresServe
         with make_sessions(engine).begin() as session:
             version = bump(session, CLOCK, [(ChangeKind.TRUNK, "x")])
             assert list(listener.notifies(timeout=0.05)) == []
-        told = list(listener.notifies(timeout=5, stop_after=1))
+        told = list(listener.notifies(timeout=30, stop_after=1))
         assert [note.payload for note in told] == [str(version)]
         with make_sessions(engine)() as session:
             bump(session, CLOCK, [(ChangeKind.TRUNK, "x")])

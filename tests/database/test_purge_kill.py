@@ -57,7 +57,7 @@ def test_killed_again_and_again(engine: Engine, sessions: sessionmaker[Session],
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
             assert worker.stdout is not None
             worker.stdout.readline()
-            until = time.monotonic() + 20
+            until = time.monotonic() + 60
             while older(engine, "call", CUTOFF) == left and worker.poll() is None and time.monotonic() < until:
                 time.sleep(0.005)
             time.sleep(chance.uniform(0, 0.05))

@@ -170,7 +170,7 @@ class Process:
             connection.close()
 
 
-def wait(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+def wait(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until
@@ -189,11 +189,11 @@ def test_sigterm_in_the_middle_of_a_purge(engine: Engine, store_settings: Settin
         assert json.loads(process.get("/readyz")[1])["checks"] == {"clock": "ok", "store": "ok", "retention": "ok"}
         told = time.monotonic()
         running.send_signal(signal.SIGTERM)
-        _, said = running.communicate(timeout=20)
+        _, said = running.communicate(timeout=60)
         took = time.monotonic() - told
     assert running.returncode == 0, said.decode()
     assert b"worker_down" in said
-    assert took < 5
+    assert took < 15  # a batch, and not the rest of the purge
     assert 0 < scalar(engine, "SELECT count(*) FROM call") < 1500
     assert scalar(engine, "SELECT count(*) FROM purge_run WHERE finished_at IS NULL") == 0
     assert scalar(engine, "SELECT reason FROM purge_run_class WHERE data_class = 'call_log'") == "stopped"
@@ -225,7 +225,7 @@ def test_a_worker_that_starts_while_the_server_is_away_waits_for_it(postgres_ser
             postgres_server.start()
             wait(lambda: process.get("/readyz")[0] == 200)
             running.send_signal(signal.SIGTERM)
-            _, said = running.communicate(timeout=20)
+            _, said = running.communicate(timeout=60)
     finally:
         postgres_server.start()
     assert running.returncode == 0
