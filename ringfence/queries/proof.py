@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 
 import msgspec
-from sqlalchemy import func, literal, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from ringfence.models import (
@@ -23,10 +23,11 @@ from ringfence.models import (
     PurgeRunClass,
 )
 from ringfence.queries import holds
-from ringfence.queries.due import Due, due_where
-from ringfence.queries.holds import Window
+from ringfence.queries.due import Due, due_where, next_window
 
 MOST = 1_000  # rows after which counting on shows nothing new
+_STEP, _LARGEST_STEP = 2_000, 100_000  # rows of a window
+_OLDEST_LEGS = 20_000
 
 
 class Late(msgspec.Struct, frozen=True):
@@ -72,29 +73,31 @@ class Used(msgspec.Struct, frozen=True):
 
 
 def late_rows(session: Session, due: Due) -> Late:
-    """Return what is due and no open hold keeps, up to MOST rows, oldest first. Quick when next to nothing is."""
+    """Return what is due and no open hold keeps, up to MOST rows, oldest first.
+
+    Windows are small as long as they hold something, so that a purge that is far behind is told of at once, and grow where everything is kept.
+    """
     opened = holds.opened(session, due.data_class)
     own = due.source.moment(due.source.time)
-    rows, oldest, lo = 0, None, None
-    while True:
-        hi = opened.next_bound(Window(lo, due.cutoff)) or due.cutoff
-        window = Window(lo, hi)
+    rows, oldest, lo, size = 0, None, None, _STEP
+    while rows < MOST and (window := next_window(session, due, opened, lo, size)) is not None:
         conditions = due_where(due, window)
         if opened.shape:
             conditions.append(~holds.held(due.source.columns, due.data_class, opened.shape, window))
         found = list(session.scalars(select(own).select_from(due.source.of).where(*conditions).order_by(own).limit(MOST - rows)))
-        rows, oldest = rows + len(found), oldest or (found[0] if found else None)
-        if hi >= due.cutoff or rows >= MOST:
-            return Late(rows, oldest)
-        lo = hi
+        rows, oldest, lo = rows + len(found), oldest or (found[0] if found else None), window.hi
+        size = size if found else min(2 * size, _LARGEST_STEP)
+        if window.hi >= due.cutoff:
+            break
+    return Late(rows, oldest)
 
 
 def orphaned_legs(session: Session, before: datetime) -> int:
-    """Return how many legs of before a moment have lost their call, at most MOST."""
+    """Return how many of the oldest legs of before a moment have lost their call. A purge that keeps up leaves there only what holds keep."""
     leg, call = Base.metadata.tables["leg"].c, Base.metadata.tables["call"].c
-    theirs = select(call.call_id).where(call.started_at == leg.started_at, call.call_id == leg.call_id).exists()
-    some = select(leg.started_at).where(leg.started_at < before, ~theirs).limit(MOST).subquery()
-    return session.scalar(select(func.count()).select_from(some)) or 0
+    old = select(leg.started_at, leg.call_id).where(leg.started_at < before).order_by(leg.started_at).limit(_OLDEST_LEGS).subquery()
+    theirs = select(call.call_id).where(call.started_at == old.c.started_at, call.call_id == old.c.call_id).exists()
+    return session.scalar(select(func.count()).select_from(old).where(~theirs)) or 0
 
 
 def went_early(session: Session, data_class: str, limit: int) -> list[WentEarly]:
@@ -182,10 +185,9 @@ def leaking_holds(session: Session) -> int:
 
 def told_of_secret_holds(session: Session) -> int:
     """Return how many entries of the audit log name a secret hold."""
-    named = AuditEntry.body.like(literal("%") + LegalHold.id + literal("%"))
-    return (
-        session.scalar(select(func.count()).select_from(AuditEntry).join(LegalHold, named).where(LegalHold.secret, AuditEntry.kind.like("legal_hold.%"))) or 0
-    )
+    secret = list(session.scalars(select(LegalHold.id).where(LegalHold.secret)))
+    bodies = session.scalars(select(AuditEntry.body).where(AuditEntry.kind.like("legal_hold.%")))
+    return sum(any(hold in body for hold in secret) for body in bodies)
 
 
 def shown_holds(session: Session, ids: Sequence[str]) -> int:

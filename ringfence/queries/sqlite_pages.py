@@ -32,15 +32,16 @@ def free_pages(path: Path, most: int) -> FreePages:
         size = int.from_bytes(header[16:18], "big")
         size = 65536 if size == 1 else size
         trunk, pages = _number(header, 32), _number(header, 36)
+        clean = bytes(size)
         read = dirty = 0
         while trunk and read < most:
             page = _page(file, trunk, size)
             leaves = min(_number(page, 4), size // 4 - 2)
-            read, dirty = read + 1, dirty + any(page[8 + 4 * leaves :])
+            read, dirty = read + 1, dirty + (page[8 + 4 * leaves :] != clean[8 + 4 * leaves :])
             for place in range(leaves):
                 if read >= most:
                     break
-                read, dirty = read + 1, dirty + any(_page(file, _number(page, 8 + 4 * place), size))
+                read, dirty = read + 1, dirty + (_page(file, _number(page, 8 + 4 * place), size) != clean)
             trunk = _number(page, 0)
         return FreePages(pages, read, dirty)
 
