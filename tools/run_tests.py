@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -140,14 +139,16 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def obey_signals() -> None:
+    """Take SIGTERM for ^C; and heed ^C also where it is ignored, as in a shell's background, which every process would inherit."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def main() -> int:
     """Run the suite and show its coverage; return the exit code."""
     os.chdir(ROOT)
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    obey_signals()
     for old in ROOT.glob(".coverage*"):
         old.unlink()
     code, verdicts = run(PARTS, COVERAGE)

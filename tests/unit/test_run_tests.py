@@ -66,14 +66,18 @@ def test_all_that_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_all_and_what_they_started(tmp_path: Path, number: signal.Signals) -> None:
     parts = {name: part(tmp_path, name, WAITS) for name in ("one", "two")}
-    program = f"import signal, sys; from tools import run_tests as r; signal.signal(signal.SIGTERM, r._as_interrupt); sys.exit(r.run({parts!r})[0])"
-    running = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    pids = [tmp_path / f"test_{name}.pid" for name in parts]
-    deadline = time.monotonic() + 60
-    while not all(path.is_file() and path.read_text() for path in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    running.send_signal(number)
-    shown = running.communicate(timeout=60)[0]
+    program = f"import sys; from tools import run_tests as r; r.obey_signals(); sys.exit(r.run({parts!r})[0])"
+    ignoring = f"import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); os.execv(sys.executable, [sys.executable, '-c', {program!r}])"
+    with subprocess.Popen([sys.executable, "-c", ignoring], cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:  # as in a shell's background
+        try:
+            pids = [tmp_path / f"test_{name}.pid" for name in parts]
+            deadline = time.monotonic() + 60
+            while not all(path.is_file() and path.read_text() for path in pids) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            running.send_signal(number)
+            shown = running.communicate(timeout=60)[0]
+        finally:
+            running.kill()
     assert running.returncode == 130
     assert shown.count("exit code 2") == 2  # pytest's own for an interrupt: it came to its end
     assert [path for path in pids if Path(f"/proc/{path.read_text()}").exists()] == []
