@@ -115,6 +115,7 @@ class Standing(msgspec.Struct, frozen=True):
     running: Running | None
     workers: tuple[Heartbeat, ...]
     incidents: tuple[OpenIncident, ...]
+    files_left: int = 0  # given up more than a day ago, and still there
 
     @property
     def behind(self) -> tuple[ClassStanding, ...]:
@@ -140,11 +141,13 @@ def look(session: Session, policies: Governing, now: datetime) -> Standing:
         policies: those in force at `now`.
         now: the moment every cutoff is computed for, aware.
     """
-    reached, tried, since = standing.last_of_each(session, ended=True), standing.last_of_each(session), standing.policies_since(session)
+    items = [(policy, item) for policy in policies.all for item in items_of(policy, now, default=policy is policies.default)]
+    keys = [item.key for _, item in items]
+    reached, tried = standing.last_of_each(session, keys, ended=True), standing.last_of_each(session, keys)
+    since = standing.policies_since(session)
     classes = [
         class_standing(policy, item.cutoff, reached.get(item.key), tried.get(item.key), now, default=item.default, begun=since.get(policy.key))
-        for policy in policies.all
-        for item in items_of(policy, now, default=policy is policies.default)
+        for policy, item in items
     ]
     last = standing.newest_run(session)
     finished = standing.newest_run(session, ended=True)
@@ -156,6 +159,7 @@ def look(session: Session, policies: Governing, now: datetime) -> Standing:
         running=_running(session, last, now) if last else None,
         workers=tuple(heartbeat(node.name, node.worker_seen_at, node.files_purged_at, now) for node in nodes.list_nodes(session)),
         incidents=tuple(_incident(each) for each in incidents.list_incidents(session)),
+        files_left=standing.files_left(session, now - TARGET),
     )
 
 

@@ -59,8 +59,8 @@ def take_turn(at: Context, *, asked: bool = False) -> Turn:
     late.clock_jumped(at.sessions, at.clock, at.steady)
     found = at.standing()
     late.review(at.sessions, at.clock, found)
-    begin = midnight(local_date(found.at)) + timedelta(hours=at.settings.worker.start_hours)
-    wanted = choose(found, at.settings.node, found.at if asked else begin, asked=asked)
+    begin = found.at if asked else begins(found.at, at.settings.worker.start_hours)
+    wanted = choose(found, at.settings.node, begin, asked=asked)
     if isinstance(wanted, Turn):
         return wanted
     turn = _purge(at, wanted, everything={each.data_class for each in found.classes})
@@ -70,6 +70,11 @@ def take_turn(at: Context, *, asked: bool = False) -> Turn:
     else:
         late.review(at.sessions, at.clock, at.standing())
     return turn
+
+
+def begins(now: datetime, hours: int) -> datetime:
+    """Return when the run of today, in London, may begin: so many hours after midnight, also on the two days that have 23 and 25. Pure."""
+    return midnight(local_date(now)) + timedelta(hours=hours)
 
 
 def choose(found: Standing, node: str, begin: datetime, *, asked: bool = False) -> frozenset[str] | Turn:

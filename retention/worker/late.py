@@ -1,4 +1,4 @@
-"""Incidents that open and close by themselves: a class past its target, a class or a job that failed and did its work since.
+"""Incidents that open and close by themselves: a class past its target, files that stayed, a class or a job that failed and did its work since.
 
 A clock that jumped opens one too, which only a person closes.
 """
@@ -22,6 +22,7 @@ from ringfence.queries.conservation import begin_alone
 from ringfence.queries.standing import ENDED
 
 LATE = "late"
+FILES_LEFT = "files_left"
 CLASS_FAILED = "class_failed"  # opened by the run itself
 _HINT = f"must be gone within {TARGET // timedelta(hours=1)} h, at the latest {CEILING // timedelta(days=1)} days: see the worker's log"
 
@@ -39,11 +40,12 @@ class Changes(msgspec.Struct, frozen=True):
     """What is to be opened and closed."""
 
     late: str = ""  # what the incident says; empty = none is to be opened
+    files: str = ""  # the same of files
     mended: tuple[str, ...] = ()  # ids
 
     def __bool__(self) -> bool:
         """Tell whether there is something to do."""
-        return bool(self.late or self.mended)
+        return bool(self.late or self.files or self.mended)
 
 
 def changes(found: Standing, opened: Sequence[Known]) -> Changes:
@@ -56,7 +58,11 @@ def changes(found: Standing, opened: Sequence[Known]) -> Changes:
         detail = f"what is due since {late[0].since:%Y-%m-%dT%H:%M:%SZ} is not gone; {_HINT}. Classes: {names}"
     mended = [] if late else [incident.id for incident in known]
     mended += [incident.id for incident in opened if incident.cause == CLASS_FAILED and _ended_since(found, incident)]
-    return Changes(detail, tuple(mended))
+    left = [incident.id for incident in opened if incident.cause == FILES_LEFT]
+    if not found.files_left:
+        mended += left
+    files = f"{found.files_left} file(s) were given up a day ago and are still there: may the worker remove them?" if found.files_left and not left else ""
+    return Changes(detail, files, tuple(mended))
 
 
 def review(sessions: sessionmaker[Session], clock: Clock, found: Standing) -> Changes:
@@ -69,6 +75,8 @@ def review(sessions: sessionmaker[Session], clock: Clock, found: Standing) -> Ch
         todo = changes(found, _known(stored.list_incidents(session)))
         if todo.late:
             incidents.raise_incident(session, clock, LATE, todo.late)
+        if todo.files:
+            incidents.raise_incident(session, clock, FILES_LEFT, todo.files)
         for incident_id in todo.mended:
             incidents.close(session, clock, incident_id, outcome="mended", by="worker", actor="worker")
     return todo

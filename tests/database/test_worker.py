@@ -25,7 +25,7 @@ from ringfence.clock import FixedClock
 from ringfence.errors import Conflict, Misconfigured, Refused, Unavailable
 from ringfence.models import AccountPolicy
 from ringfence.queries import incidents as stored_incidents
-from ringfence.queries import leases, nodes
+from ringfence.queries import leases, nodes, runs
 from ringfence.session import make_engine
 from ringfence.settings import Database, Settings
 from tests.database.purging import CUTOFF, NOW, book, booking, older, scalar, spread, verified
@@ -315,6 +315,24 @@ def test_a_job_that_failed_has_one_incident_until_it_did_its_work(engine: Engine
     with engine.connect() as connection:
         bodies = connection.execute(text("SELECT actor FROM audit_entry WHERE kind LIKE 'incident%'")).scalars().all()
     assert set(bodies) == {"worker"}
+
+
+def test_a_file_that_cannot_be_removed_is_an_incident_until_it_is_gone(engine: Engine, sessions: sessionmaker[Session], store_settings: Settings) -> None:
+    clock = FixedClock(NOW)
+    at = worker(engine, store_settings, clock)
+    with sessions.begin() as session:
+        row = {"node": "n9", "run_id": "1", "data_class": "log", "folder": "log", "path": "messages.1", "bytes": 1, "newest_at": NOW, "made_at": NOW}
+        runs.add_tombstones(session, [row])
+    jobs.review(at)
+    assert incidents_of(engine) == []
+    clock.set(NOW + DAY + MINUTE)
+    for _ in range(2):
+        jobs.review(at)
+    assert incidents_of(engine) == [("files_left", None, None)]
+    with sessions.begin() as session:
+        runs.mark_removed(session, [each.id for each in runs.open_tombstones(session, "n9")], clock.now())
+    jobs.review(at)
+    assert incidents_of(engine) == [("files_left", "mended", "worker")]
 
 
 class Jumping(FixedClock):

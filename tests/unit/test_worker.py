@@ -14,9 +14,10 @@ from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from structlog.testing import capture_logs
 
+from retention.calendar import local_date, midnight
 from retention.purge.executor import Progress
 from retention.standing import ClassStanding, Condition, Heartbeat, OpenIncident, RunStanding, Standing
-from retention.worker.enforce import RETRY, Turn, choose
+from retention.worker.enforce import RETRY, Turn, begins, choose
 from retention.worker.job import Job
 from retention.worker.jobs import make_jobs
 from retention.worker.late import CLASS_FAILED, LATE, Known, changes
@@ -190,6 +191,21 @@ def test_what_somebody_asks_for_is_not_postponed() -> None:
     failed = a_class("call_log", Condition.DUE, outcome="failed", tried_at=EARLY)
     assert choose(stands(failed, now=EARLY), "n1", EARLY, asked=True) == frozenset({"call_log"})
     assert choose(stands(a_class("call_log"), now=EARLY), "n1", EARLY, asked=True) is Turn.NOTHING_DUE
+
+
+@pytest.mark.parametrize("first", [datetime(2026, 10, 23, 20, tzinfo=UTC), datetime(2027, 3, 26, 20, tzinfo=UTC)], ids=["clocks go back", "clocks go forward"])
+def test_each_day_in_london_has_one_run_also_when_its_clocks_change(first: datetime) -> None:
+    """At 01:30 a scheduler in London's time would fire twice in October, and at a time that does not exist in March."""
+    ran: list[datetime] = [first]
+    for quarter in range(1, 4 * 24 * 4):
+        now = first + quarter * 15 * MINUTE
+        today = midnight(local_date(now))
+        due = ran[-1] < today
+        found = a_class("call_log", Condition.DUE if due else Condition.CURRENT, since=today if due else None, tried_at=ran[-1])
+        if isinstance(choose(stands(found, now=now, workers=(Heartbeat("n1", now, 0.0, False, now),)), "n1", begins(now, 2)), frozenset):
+            ran.append(now)
+    assert [local_date(each) for each in ran] == [local_date(first) + n * DAY for n in range(5)]
+    assert {each - midnight(local_date(each)) for each in ran[1:]} == {2 * HOUR}
 
 
 @pytest.mark.parametrize(("ago", "opened", "expected"), [(MINUTE, True, Turn.POSTPONED), (MINUTE, False, {"call_log"}), (RETRY, True, {"call_log"})])
