@@ -118,7 +118,7 @@ def assign(session: Session, clock: Clock, account_id: int, key: str | None, def
     if stored.policy_of(session, account_id) == key:
         raise Conflict(f"the account is under {key or default} already", hint="nothing to do")
     stored.assign(session, account_id, key, now)
-    barrier.write_ahead(session, governing(session, default, now), now)
+    barrier.write_ahead(session, lambda at: governing(session, default, at), now)
     log.append(session, clock, "policy.assigned", actor="operator", policy=key)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -15,12 +16,19 @@ AHEAD = 62  # days that reading goes on rightly without a worker
 CLASSES = (DataClass.CALL_LOG,)
 
 
-def write_ahead(session: Session, policies: Governing, now: datetime) -> None:
-    """Write the barriers of today and of the days to come: cutoffs move at midnight in London."""
+def write_ahead(session: Session, governs: Callable[[datetime], Governing], now: datetime) -> None:
+    """Write the barriers of today and of the days to come: cutoffs move at midnight in London, and so do policies.
+
+    Args:
+        session: the session.
+        governs: gives the policies in force at a moment, as far as that is known now.
+        now: aware.
+    """
     today = local_date(now)
     rows = []
     for day in range(AHEAD + 1):
         valid_from = midnight(today + timedelta(days=day))
+        policies = governs(max(valid_from, now))
         for policy in policies.all:
             for data_class in CLASSES:
                 cutoff = policy.cutoff(data_class, valid_from)

@@ -154,7 +154,7 @@ class _Run:
         with self._sessions.begin() as session:
             purge.begin_batch(session)
             policies = governing(session, self._policy, self._now)
-            barrier.write_ahead(session, policies, self._now)
+            barrier.write_ahead(session, lambda at: governing(session, self._policy, at), self._now)
             adopt(session, self._clock, policies, self._now)
         partitions.make_ahead(self._engine, self._now)
         sealed = conservation.seal(self._engine, self._clock, self._now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 
 import msgspec
 from sqlalchemy.orm import Session
@@ -64,8 +65,13 @@ def in_force(session: Session, now: datetime) -> list[Policy]:
 
 def read_version(row: PolicyVersion) -> Policy | None:
     """Return the policy that a stored version's text says; None when the text is not the one that was proposed."""
-    policy = parse(row.text.encode(), f"{row.policy}.toml")
+    policy = _parsed(row.text, f"{row.policy}.toml")
     return policy if (policy.version, policy.sha256, policy.effective) == (row.version, row.sha256, row.effective) else None
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str, file: str) -> Policy:
+    return parse(text.encode(), file)
 
 
 def proposal_of(row: PolicyVersion) -> Proposal:

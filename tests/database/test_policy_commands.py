@@ -9,12 +9,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from retention.calendar import local_date, midnight
 from retention.policies.load import shipped_text
 from ringfence.clock import FixedClock, from_epoch
+from ringfence.models import ReadBarrier
 from ringfence.queries import accounts, audit, policies
 from ringfence.queries.ledger import micros
 from ringfence.settings import Settings
@@ -71,7 +72,7 @@ def adopt(ringfence: Commands, path: Path) -> None:
 
 
 def test_a_shorter_window_deletes_on_its_day_exactly_what_the_preview_said(
-    ringfence: Commands, write: Write, clock: FixedClock, engine: Engine, store_settings: Settings, tmp_path: Path
+    ringfence: Commands, write: Write, clock: FixedClock, engine: Engine, sessions: sessionmaker[Session], store_settings: Settings, tmp_path: Path
 ) -> None:
     book(engine, spread(CUTOFF - 20 * DAY, 120, 3))
     path = write(SHORTER)
@@ -90,6 +91,10 @@ def test_a_shorter_window_deletes_on_its_day_exactly_what_the_preview_said(
     clock.set(midnight(EFFECTIVE) - timedelta(seconds=1))
     purge(engine, store_settings, clock).run()
     left = scalar(engine, "SELECT count(*) FROM call")
+    with sessions() as session:  # from the first moment of that day nobody is shown what is past the new window, whether the worker has run or not
+        barriers = {row.valid_from: row.cutoff_at for row in session.scalars(select(ReadBarrier))}
+    assert barriers[midnight(EFFECTIVE)] == midnight(date(2026, 2, 1))
+    assert barriers[midnight(EFFECTIVE - DAY)] == midnight(date(2025, 12, 31))
     clock.set(midnight(EFFECTIVE) + timedelta(hours=3))
     report = purge(engine, store_settings, clock).run()
     assert report is not None

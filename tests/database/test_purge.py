@@ -54,7 +54,7 @@ def test_what_is_past_its_window_is_shown_to_nobody_before_the_purge_has_reached
         rules = shipped_policy("recommended")
         rule = msgspec.structs.replace(rules.rules[DataClass.CALL_LOG], window=parse_period("P2Y"))
         longer = msgspec.structs.replace(rules, key="longer", rules={**rules.rules, DataClass.CALL_LOG: rule})
-        barrier.write_ahead(session, Governing(rules, (longer,)), now)
+        barrier.write_ahead(session, lambda _at: Governing(rules, (longer,)), now)
     with sessions() as session:
         shown = [row["call_id"] for row in calls.stream_calls(session, CallFilter(), reveal=True)]
         assert shown == [theirs.call.call_id, new.call.call_id]
@@ -63,7 +63,7 @@ def test_what_is_past_its_window_is_shown_to_nobody_before_the_purge_has_reached
         assert calls.get_call(session, new.call.call_id)[0]["call_id"] == new.call.call_id
     assert scalar(engine, "SELECT count(*) FROM call") == 3
     with sessions.begin() as session:  # nobody ran since: the barrier moves by itself
-        barrier.write_ahead(session, Governing(rules, (longer,)), now - timedelta(days=50))
+        barrier.write_ahead(session, lambda _at: Governing(rules, (longer,)), now - timedelta(days=50))
         assert session.scalar(select(func.max(ReadBarrier.valid_from))) >= now  # type: ignore[operator]
 
 
