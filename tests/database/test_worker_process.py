@@ -126,7 +126,7 @@ from retention.worker import main
 make = main.make_context
 def small(*arguments):
     at = make(*arguments)
-    at.largest = 10
+    at.largest = 3
     return at
 main.make_context = small
 sys.exit(cli.run(['worker']))
