@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup asterisk run demo test check lint types fmt docs lock hooks bench-calls bench-ledger bench-plan clean distclean
+.PHONY: help setup asterisk run demo test check lint types fmt docs lock hooks bench-calls bench-ledger bench-plan bench-coverage clean distclean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ bench-ledger: $(READY)  ## a million ledger lines booked
 
 bench-plan: $(READY)  ## a plan of a million numbers
 	@$(BIN)/python -m bench.plan --json
+
+bench-coverage: $(READY)  ## 999 addresses of a million numbers counted
+	@$(BIN)/python -m bench.coverage --json
 
 clean:  ## caches, builds and what runs left behind
 	@rm -rf build dist var *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

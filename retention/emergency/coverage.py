@@ -38,6 +38,7 @@ class Gap(msgspec.Struct, frozen=True):
 
     number: E164
     account: str
+    account_id: int
     location: str | None
     state: AddressState
     why: str
@@ -79,6 +80,7 @@ def gaps(session: Session, now: datetime, *, account_id: int | None = None, limi
         yield Gap(
             number=gap.e164,
             account=gap.account,
+            account_id=gap.account_id,
             location=None if gap.facts == NOTHING_KNOWN else _location(gap.facts),
             state=gap.facts.state,
             why=verdict.why,

@@ -32,6 +32,7 @@ class Gap(msgspec.Struct, frozen=True):
 
     e164: E164
     account: str  # its owner's reference
+    account_id: int
     facts: RecordFacts
     since: datetime  # when it was first without, or when the first phone that presents it was made
     carrier: str | None
@@ -55,7 +56,7 @@ def gaps(session: Session, *, account_id: int | None = None, limit: int | None =
     first_phone = select(func.min(Endpoint.created_at)).where(*_presents()).correlate(Did).scalar_subquery()
     since = func.coalesce(EmergencyRecord.uncovered_since, first_phone)
     rows: Select[*tuple[object, ...]] = (
-        select(Did.e164, Account.ref, since.label("since"), EmergencyRecord.carrier, *_FACTS)
+        select(Did.e164, Account.ref, Account.id, since.label("since"), EmergencyRecord.carrier, *_FACTS)
         .select_from(Did)
         .join(Account, Account.id == Did.account_id)
         .outerjoin(EmergencyRecord, _HELD)
@@ -65,8 +66,8 @@ def gaps(session: Session, *, account_id: int | None = None, limit: int | None =
     if account_id is not None:
         rows = rows.where(Did.account_id == account_id)
     for row in session.execute(rows.limit(limit).execution_options(yield_per=_AT_ONCE)):
-        e164, account, moment, carrier, *facts = row
-        yield Gap(E164(str(e164)), str(account), _facts(*facts), moment, carrier)  # type: ignore[arg-type]
+        e164, account, owner, moment, carrier, *facts = row
+        yield Gap(E164(str(e164)), str(account), owner, _facts(*facts), moment, carrier)  # type: ignore[arg-type]
 
 
 def covered() -> ColumnElement[bool]:

@@ -11,11 +11,15 @@ from sqlalchemy.orm import Session
 from dialplan.emergency.matrix import judge
 from dialplan.emergency.state import AddressEvent
 from retention.emergency import coverage as covering
+from retention.report.gather import gather
+from retention.report.sections.emergency import emergency
+from retention.report.span import parse_span
 from ringfence.clock import FixedClock
 from ringfence.emergency import AddressState, LocationClass, RecordFacts
 from ringfence.models import Account, Did, EmergencyRecord, Endpoint
 from ringfence.queries import accounts, emergency_coverage, numbering
 from ringfence.queries import plan as plan_queries
+from ringfence.settings import Settings
 from ringfence.values import AccountState, DidState, NumberClass
 from tests.database.addressing import DID, OTHER, START, enter, happen, stock
 
@@ -96,3 +100,20 @@ def held(number: int, e164: str, account_id: int, facts: RecordFacts) -> Emergen
     known = {"state_at": START, "made_at": START, "acknowledged_at": START if facts.acknowledged else None}
     kept = {"id": f"{number:032x}", "e164": e164, "version": 1, "account_id": account_id, "location": facts.location, "state": facts.state}
     return EmergencyRecord(**kept, **texts, **known, standing=facts.standing)
+
+
+def test_the_report_tells_each_gap_without_saying_who_it_is(stocked: Session, store_settings: Settings, clock: FixedClock) -> None:
+    clock.set(START + 3 * DAY)
+    span = parse_span(None, clock.now())
+    with Session(stocked.get_bind()) as fresh:
+        report = gather(fresh, store_settings, clock, span, sections=(emergency,))
+    (row,) = report.table("emergency", "gaps").rows
+    assert (row["ends_in"], row["status"], row["state"], row["age"], row["calls_refused"]) == ("123", "overdue", "missing", 3 * 86_400, "yes")
+    assert report.section("emergency").blocks[0].values == {"can_call": 1, "covered": 0, "gaps": 1, "blocked": 1}  # type: ignore[union-attr]
+    assert "1 number(s)" in report.section("emergency").exceptions[0]
+    assert not any(word in str([dict(each) for each in report.table("emergency", "gaps").rows]) for word in (DID, "7946", "ACME"))
+    happen(stocked, clock, enter(stocked, clock), AddressEvent.SENT, AddressEvent.ACCEPTED)
+    with Session(stocked.get_bind()) as fresh:
+        report = gather(fresh, store_settings, clock, span, sections=(emergency,))
+    assert (report.table("emergency", "gaps").rows, report.section("emergency").exceptions) == ((), ())
+    assert report.section("emergency").asked
