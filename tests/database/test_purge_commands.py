@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from retention import incidents
 from retention.calendar import local_date
 from retention.purge.executor import Purge
 from retention.purge.outcome import Outcome, Report, Result
+from retention.purge.progress import Teller
 from ringfence.clock import SystemClock
 from ringfence.queries import accounts, audit, leases
 from ringfence.settings import Settings
@@ -110,6 +112,21 @@ def test_the_exit_code_says_what_became_of_the_classes(ringfence: Commands, monk
     results = tuple(Result(f"class_{number}", "recommended", Outcome(outcome), reason="locked") for number, outcome in enumerate(outcomes))
     monkeypatch.setattr(Purge, "run", lambda *_, **__: Report("a" * 32, 1, NOW, results))
     assert ringfence("retention", "run", "--commit").code == code
+
+
+def test_ctrl_c_ends_it_after_the_batch_in_hand(ringfence: Commands, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    book(engine, spread(OLD, 2, 5))
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO plan_change VALUES (1, 'did', '+442079460001', '2020-01-01 00:00:00')"))
+    monkeypatch.setattr(Teller, "__call__", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    before = signal.getsignal(signal.SIGINT)
+    answer = ringfence("retention", "run", "--commit")
+    assert (answer.code, "stopping after the batch in hand" in answer.err, "plan_change" in answer.err) == (69, True, True)
+    assert (scalar(engine, "SELECT count(*) FROM call"), scalar(engine, "SELECT count(*) FROM plan_change WHERE kind = 'did'")) == (0, 1)
+    assert signal.getsignal(signal.SIGINT) == before
+    monkeypatch.undo()
+    ringfence.ok("retention", "run", "--commit")
+    assert scalar(engine, "SELECT count(*) FROM plan_change WHERE kind = 'did'") == 0
 
 
 def test_a_hold_keeps_and_its_release_lets_go(ringfence: Commands, engine: Engine, sessions: sessionmaker[Session]) -> None:
