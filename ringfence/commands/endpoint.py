@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+from sqlalchemy.orm import Session
 
+from dialplan.emergency.matrix import judge
 from ringfence.commands.installation import Installation, installed
 from ringfence.commands.options import NAME, NUMBER, commit_option, example, json_option
 from ringfence.errors import Conflict, Invalid, Unavailable
 from ringfence.models import Endpoint
-from ringfence.output import Column, emit, emit_one, note, say
-from ringfence.queries import accounts
+from ringfence.output import Column, emit, emit_one, note, say, warn
+from ringfence.queries import accounts, emergency
 
 REALM = "ringfence"  # as in pjsip.conf; part of the digest, so it never changes
 _PASSWORD_LENGTH = 24  # of 62 characters: 142 bits, more than the MD5 digest can hold
@@ -53,6 +55,9 @@ def add(installation: Installation, name: str, ref: str, did: str | None, passwo
     with installation.changing() as session:
         accounts.add_endpoint(session, installation.clock, name, ref, caller_did=did, ha1=_ha1(name, password))
         _hand_over(password, password_out)
+        blocked = _blocked(session, did)
+    if blocked:
+        warn(blocked)
     note(f"endpoint {name} is made; 'ringfence config apply' lets it register; 'ringfence number forward NUMBER --to endpoint:{name}' rings it")
 
 
@@ -90,7 +95,8 @@ def show(installation: Installation, name: str, *, as_json: bool) -> None:
     with installation.reading() as session:
         one = accounts.get_endpoint(session, name)
         owner = next(ref for found, ref in accounts.list_endpoints(session, account_id=one.account_id) if found.name == one.name)
-        emit_one({**_row(one, owner), "rung_by": accounts.forwarding_to(session, one.name)}, as_json=as_json)
+        calls = _blocked(session, one.caller_did) or "allowed"
+        emit_one({**_row(one, owner), "rung_by": accounts.forwarding_to(session, one.name), "ordinary_calls": calls}, as_json=as_json)
 
 
 @endpoint.command("set", epilog=example("ringfence endpoint set desk-12 --did 02079460456"))
@@ -104,6 +110,9 @@ def set_(installation: Installation, name: str, did: str | None, *, no_did: bool
         raise Invalid("give either --did NUMBER or --no-did")
     with installation.changing() as session:
         accounts.set_endpoint(session, installation.clock, name, caller_did=did)
+        blocked = _blocked(session, did)
+    if blocked:
+        warn(blocked)
     say(f"endpoint {name} is changed")
 
 
@@ -142,6 +151,14 @@ def remove(installation: Installation, name: str, *, commit: bool) -> None:
     )
     if not commit:
         note("nothing was changed; add --commit to do it")
+
+
+def _blocked(session: Session, did: str | None) -> str:
+    """Say why a phone that presents this number makes no ordinary calls; nothing when it may."""
+    if did is None:
+        return "it presents no number: its own calls are refused"
+    verdict = judge(emergency.facts_of(emergency.current(session, did)))
+    return f"its ordinary calls are refused: {verdict.why}; 'ringfence emergency address set {did} …' enters an address" if verdict.blocks else ""
 
 
 def _row(one: Endpoint, owner: str) -> dict[str, Any]:

@@ -149,3 +149,14 @@ def test_a_hostile_file_is_one_clean_error(stocked: CommandLine, tmp_path: Path,
     file.write_bytes(content)
     answer = stocked("emergency", "import", str(file), "--commit")
     assert (answer.code, answer.err.startswith("error: ")) == (2, True)
+
+
+def test_whoever_makes_a_phone_is_told_that_its_number_has_no_address(three: CommandLine) -> None:
+    made = three.ok("endpoint", "add", "desk-2", "--account", "ACME", "--did", "02079460124")
+    assert "its ordinary calls are refused: there is no address for 999" in made.err
+    assert "refused" in three.ok("endpoint", "show", "desk-2", "--json").data["ordinary_calls"]
+    three.ok("emergency", "address", "set", "02079460125", "--class", "outside_uk", "--acknowledged")
+    changed = three.ok("endpoint", "set", "desk-2", "--did", "02079460125")
+    assert "warning" not in changed.err
+    assert three.ok("endpoint", "show", "desk-2", "--json").data["ordinary_calls"] == "allowed"
+    assert "presents no number" in three.ok("endpoint", "set", "desk-2", "--no-did").err
