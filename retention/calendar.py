@@ -25,6 +25,7 @@ from ringfence.errors import Invalid
 
 LONDON = ZoneInfo("Europe/London")
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
 _PERIOD = re.compile(r"P(?=[0-9])(?:(?P<weeks>[0-9]{1,4})W|(?:(?P<years>[0-9]{1,3})Y)?(?:(?P<months>[0-9]{1,4})M)?(?:(?P<days>[0-9]{1,5})D)?)")
 _MEAN_MONTH = 146_097 / 4800  # days, over the 400 years after which the calendar repeats
 _MONTHS_STRAY = 15  # days; no number of months strays so far from its mean
@@ -137,6 +138,13 @@ def local_date(moment: datetime) -> date:
 def midnight(day: date) -> datetime:
     """Return 00:00 London on `day`, in UTC. London's clocks never change at midnight, so it exists and is one moment."""
     return datetime.combine(day, time(), LONDON).astimezone(UTC)
+
+
+def hours(day: date) -> tuple[tuple[datetime, int], ...]:
+    """Return the first moment (UTC) of each hour of a London day, and what the clock says then: 23, 24 or 25 of them."""
+    first, end = midnight(day), midnight(day + _DAY)
+    starts = (first + number * _HOUR for number in range((end - first) // _HOUR))
+    return tuple((start, start.astimezone(LONDON).hour) for start in starts)
 
 
 def add(day: date, period: Period) -> date:

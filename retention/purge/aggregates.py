@@ -1,4 +1,4 @@
-"""Counts that stay when calls go: by day, trunk and kind of destination. A day that is wholly gone has no cell of fewer than five calls."""
+"""Counts that stay when calls go: by hour, trunk and kind of destination. A day that is wholly gone has no cell of fewer than five calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from ringfence.models import CallAggregate
 from ringfence.queries import aggregates
 
-Row = tuple[str, str, int, int | None, int | None]  # trunk, destination, calls, answered, seconds
+Row = tuple[int, str, str, int, int | None, int | None]  # hour, trunk, destination, calls, answered, seconds
 SMALLEST = 5  # calls in a cell that may be shown with its trunk and destination
 
 
@@ -26,20 +26,30 @@ def suppress(session: Session, before: date) -> int:
 
 
 def joined(cells: Sequence[CallAggregate]) -> list[Row]:
-    """Return a day's cells with the small ones joined, as (trunk, destination, calls, answered, seconds). Pure.
+    """Return a day's cells with the small ones joined, as (hour, trunk, destination, calls, answered, seconds). Pure.
 
-    When the joined cell is small itself, the smallest large one joins it: else it could be had by subtraction. If the whole day is small, only the number
-    of its calls stays, which the receipts say anyway.
+    First hours of one trunk and destination are joined, then what is still small of the whole day. When a joined cell is small itself, the smallest large
+    one joins it: else it could be had by subtraction. If the whole day is small, only the number of its calls stays, which the receipts say anyway.
     """
-    kept = sorted((cell for cell in cells if cell.calls >= SMALLEST and cell.trunk != aggregates.OTHER), key=lambda cell: cell.calls)
-    small = [cell for cell in cells if cell not in kept]
-    while small and sum(cell.calls for cell in small) < SMALLEST and kept:
+    by_kind: dict[tuple[str, str], list[Row]] = {}
+    for cell in cells:
+        row = (cell.hour, cell.trunk, cell.destination, cell.calls, cell.answered, cell.billable_seconds)
+        by_kind.setdefault((cell.trunk, cell.destination), []).append(row)
+    by_hour = [row for (trunk, destination), rows in sorted(by_kind.items()) for row in _without_small(rows, trunk, destination)]
+    shown = _without_small(by_hour, aggregates.OTHER, aggregates.OTHER)
+    return sorted((row if row[3] >= SMALLEST else (*row[:4], None, None) for row in shown), key=lambda row: row[:3])
+
+
+def _without_small(rows: Sequence[Row], trunk: str, destination: str) -> list[Row]:
+    """Return rows with the small ones joined in one of a name; one that was joined under that name before is joined again."""
+    name = (aggregates.ANY_HOUR, trunk, destination)
+    kept = sorted((row for row in rows if row[3] >= SMALLEST and row[:3] != name), key=lambda row: (row[3], row))
+    small = [row for row in rows if row[3] < SMALLEST or row[:3] == name]
+    while small and sum(row[3] for row in small) < SMALLEST and kept:
         small.append(kept.pop(0))
-    rows: list[Row] = [(cell.trunk, cell.destination, cell.calls, cell.answered, cell.billable_seconds) for cell in kept]
-    if small:
-        calls = sum(cell.calls for cell in small)
-        known = calls >= SMALLEST and all(cell.answered is not None for cell in small)
-        answered = sum(cell.answered or 0 for cell in small) if known else None
-        seconds = sum(cell.billable_seconds or 0 for cell in small) if known else None
-        rows.append((aggregates.OTHER, aggregates.OTHER, calls, answered, seconds))
-    return rows
+    if not small:
+        return kept
+    known = all(row[4] is not None for row in small)
+    answered = sum(row[4] or 0 for row in small) if known else None
+    seconds = sum(row[5] or 0 for row in small) if known else None
+    return [*kept, (*name, sum(row[3] for row in small), answered, seconds)]

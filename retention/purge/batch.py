@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from threading import Event
 from typing import TypeVar
@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from retention.calendar import local_date, midnight
+from retention.calendar import hours, local_date, midnight
 from retention.purge import receipts
 from retention.purge.planner import Item
 from retention.purge.receipts import Stamp
@@ -131,15 +131,22 @@ class Batcher:
 
 
 def days_of(first: datetime, hi: datetime) -> Days:
-    """Return the London days from the one of `first` to the one of `hi`."""
+    """Return the London days from the one of `first` to the one of `hi`, with their hours."""
     day, last = local_date(first), local_date(hi)
     names = tuple(day + n * _DAY for n in range((last - day).days + 1))
-    return Days(tuple(_midnight(name.toordinal()) for name in names), names)
+    found = [hour for name in names for hour in _hours(name.toordinal())]
+    return Days(tuple(_midnight(name.toordinal()) for name in names), names, tuple(start for start, _ in found), tuple(hour for _, hour in found))
 
 
 @lru_cache(maxsize=4096)
 def _midnight(ordinal: int) -> datetime:
     return midnight(datetime.fromordinal(ordinal).date())
+
+
+@lru_cache(maxsize=4096)
+def _hours(ordinal: int) -> tuple[tuple[datetime, tuple[date, int]], ...]:
+    day = date.fromordinal(ordinal)
+    return tuple((start, (day, hour)) for start, hour in hours(day))
 
 
 def _is_busy(error: DBAPIError) -> bool:

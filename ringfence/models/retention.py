@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Date, Index, Integer, LargeBinary, String, Text
+from sqlalchemy import JSON, BigInteger, Date, Index, Integer, LargeBinary, SmallInteger, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ringfence.models.base import Base, DataClass, UtcDateTime, about
@@ -136,11 +136,17 @@ class SealedDay(Base):
 
 
 class CallAggregate(Base):
-    """Purged calls by day, trunk and kind of destination: nobody's. Cells of fewer than five are joined (`trunk` and `destination` are '*')."""
+    """Purged calls by hour, trunk and kind of destination: nobody's (claims ON-3.2b, VF-5).
+
+    Hours of fewer than five calls are joined (`hour` is -1), and what is still small then (`trunk` and `destination` are '*').
+    """
 
     __tablename__ = "call_aggregate"
 
     day: Mapped[date] = mapped_column(Date, primary_key=True, info=about(_AGGREGATE, "the day in London", source="system"))
+    hour: Mapped[int] = mapped_column(
+        SmallInteger, primary_key=True, autoincrement=False, info=about(_AGGREGATE, "the hour of the clock there; -1 = several", source="system")
+    )
     trunk: Mapped[str] = mapped_column(String(40), primary_key=True, info=about(_AGGREGATE, "the trunk they left by", source="system"))
     destination: Mapped[str] = mapped_column(String(20), primary_key=True, info=about(_AGGREGATE, "what kind of number was reached", source="system"))
     calls: Mapped[int] = mapped_column(BigInteger, info=about(_AGGREGATE, "calls", source="system"))

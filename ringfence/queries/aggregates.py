@@ -1,4 +1,4 @@
-"""Counts of calls that went: by day, trunk and kind of destination."""
+"""Counts of calls that went: by hour, trunk and kind of destination."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from ringfence.models import Base, CallAggregate
 from ringfence.queries.gone import Cell
 
 OTHER = "*"  # no trunk is called so; trunk and destination of the cell that small ones are joined in
+ANY_HOUR = -1  # of a cell in which several hours are joined, or that is older than hours
 
 
 def add_cells(session: Session, cells: Iterable[Cell]) -> None:
     """Add calls that went."""
-    names = ("day", "trunk", "destination", "calls", "answered", "billable_seconds")
+    names = ("day", "hour", "trunk", "destination", "calls", "answered", "billable_seconds")
     rows = [{name: getattr(cell, name) for name in names} for cell in cells]
     if not rows:
         return
@@ -30,7 +31,7 @@ def _addition(dialect: str) -> Executable:
     table = Base.metadata.tables[CallAggregate.__tablename__]
     make = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
     sums = {name: table.c[name] + make.excluded[name] for name in ("calls", "answered", "billable_seconds")}
-    return make.on_conflict_do_update(index_elements=["day", "trunk", "destination"], set_=sums)
+    return make.on_conflict_do_update(index_elements=["day", "hour", "trunk", "destination"], set_=sums)
 
 
 def days_with_small_cells(session: Session, before: date, smallest: int) -> list[date]:
@@ -44,13 +45,13 @@ def days_with_small_cells(session: Session, before: date, smallest: int) -> list
 def list_cells(session: Session, first: date, last: date) -> list[CallAggregate]:
     """Return the cells of days, first and last included."""
     query = select(CallAggregate).where(CallAggregate.day >= first, CallAggregate.day <= last)
-    order = (CallAggregate.day, CallAggregate.trunk, CallAggregate.destination)
+    order = (CallAggregate.day, CallAggregate.trunk, CallAggregate.destination, CallAggregate.hour)
     return list(session.scalars(query.order_by(*order).execution_options(populate_existing=True)))
 
 
-def replace_day(session: Session, day: date, cells: Sequence[tuple[str, str, int, int | None, int | None]]) -> None:
+def replace_day(session: Session, day: date, cells: Sequence[tuple[int, str, str, int, int | None, int | None]]) -> None:
     """Write a day's cells anew."""
     session.execute(delete(CallAggregate).where(CallAggregate.day == day).execution_options(synchronize_session=False))
     session.expire_all()
-    names = ("trunk", "destination", "calls", "answered", "billable_seconds")
+    names = ("hour", "trunk", "destination", "calls", "answered", "billable_seconds")
     session.execute(insert(CallAggregate), [{"day": day, **dict(zip(names, cell, strict=True))} for cell in cells])

@@ -15,9 +15,10 @@ from ringfence.queries.due import Count
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """Calls of one day, trunk and destination."""
+    """Calls of one hour, trunk and destination."""
 
     day: date
+    hour: int  # of the clock in London
     trunk: str
     destination: str
     calls: int
@@ -35,10 +36,12 @@ class Gone(msgspec.Struct, frozen=True):
 
 
 class Days(msgspec.Struct, frozen=True):
-    """The days that a window touches: `starts[n]` is the first moment of `names[n]`."""
+    """The days that a window touches: `starts[n]` is the first moment of `names[n]`; and their hours."""
 
     starts: tuple[datetime, ...]
     names: tuple[date, ...]
+    hours: tuple[datetime, ...]
+    hour_names: tuple[tuple[date, int], ...]
 
     def of(self, moment: datetime) -> date:
         """Return the day of a moment."""
@@ -47,11 +50,11 @@ class Days(msgspec.Struct, frozen=True):
 
 def cells_of(rows: Iterable[Any], days: Days, first: int, *, sqlite: bool) -> list[Cell]:
     """Return the cells of calls that came back as (time, ..., trunk, target, answered, seconds); the trunk is at `first`."""
-    day_of = _day_of(days, sqlite=sqlite)
-    found: dict[tuple[date, str, str], list[int]] = {}
+    hour_of = _hour_of(days, sqlite=sqlite)
+    found: dict[tuple[date, int, str, str], list[int]] = {}
     for row in rows:
         trunk, target, answered, seconds = row[first : first + 4]
-        cell = (day_of(row[0]), trunk or "", _kind(target[:LONGEST_PREFIX] if target else ""))
+        cell = (*hour_of(row[0]), trunk or "", _kind(target[:LONGEST_PREFIX] if target else ""))
         sums = found.get(cell)
         if sums is None:
             sums = found[cell] = [0, 0, 0]
@@ -94,8 +97,7 @@ def sorted_keys(keys: list[str]) -> bytes:
     return "\n".join(keys).encode()
 
 
-def _day_of(days: Days, *, sqlite: bool) -> Callable[[Any], date]:
-    if not sqlite:
-        return days.of
-    starts, names = [_text(start) for start in days.starts], days.names
+def _hour_of(days: Days, *, sqlite: bool) -> Callable[[Any], tuple[date, int]]:
+    starts: Sequence[Any] = [_text(start) for start in days.hours] if sqlite else days.hours
+    names = days.hour_names
     return lambda at: names[max(bisect_right(starts, at) - 1, 0)]  # a text without a fraction is before the same moment with one

@@ -24,13 +24,14 @@ from ringfence.queries.holds import Opened, Shape, Window
 
 _CALL, _LEG = Base.metadata.tables[Call.__tablename__], Base.metadata.tables[Leg.__tablename__]
 _STARTS: ColumnElement[Any] = bindparam("starts", type_=ARRAY(DateTime(timezone=True), as_tuple=True))
+_HOURS: ColumnElement[Any] = bindparam("hours", type_=ARRAY(DateTime(timezone=True), as_tuple=True))
 _KEPT: ColumnElement[Any] = bindparam("kept", type_=ARRAY(String))
 
 
 def delete_calls(session: Session, due: Due, opened: Opened, window: Window, days: Days) -> tuple[list[Gone], list[Cell]]:
     """Delete the window's calls that are due and that no open hold keeps, and legs without a call; return what went."""
     connection = session.connection()
-    values: dict[str, Any] = {"lo": window.lo, "hi": window.hi, "oldest": window.oldest, "starts": days.starts, "kept": []}
+    values: dict[str, Any] = {"lo": window.lo, "hi": window.hi, "oldest": window.oldest, "starts": days.starts, "hours": days.hours, "kept": []}
     if opened.shape.number:
         values["kept"] = list(connection.scalars(_rung(due.data_class), values))
     calls, cells, kept = _calls(connection.execute(_count_calls(due, opened.shape), values), days)
@@ -59,15 +60,15 @@ def _rung(data_class: str) -> Executable:
 
 @lru_cache(maxsize=64)
 def _count_calls(due: Due, shape: Shape) -> Executable:
-    """Return the statement that counts the window's calls by whether they go, by day, trunk and the beginning of the target; with their ids."""
+    """Return the statement that counts the window's calls by whether they go, by hour, trunk and the beginning of the target; with their ids."""
     goes = and_(*due_where(due, BOUNDS), _CALL.c.call_id != func.all(_KEPT))
     if shape:
         goes = and_(goes, ~holds.held(due.source.columns, due.data_class, shape, BOUNDS, legs=False))
-    day = func.width_bucket(_CALL.c.started_at, _STARTS).label("day")
+    hour = func.width_bucket(_CALL.c.started_at, _HOURS).label("hour")
     trunk, begins = func.coalesce(_CALL.c.trunk, "").label("trunk"), _beginning(_CALL.c.forwarded_to).label("begins")
     sums = (func.count(), func.count(_CALL.c.answered_at), func.sum(_CALL.c.billable_seconds), func.min(_CALL.c.started_at), func.max(_CALL.c.started_at))
     flag = goes.label("goes")
-    return select(flag, day, trunk, begins, *sums, func.string_agg(_CALL.c.call_id, "\n")).where(*_within(_CALL)).group_by(flag, day, trunk, begins)
+    return select(flag, hour, trunk, begins, *sums, func.string_agg(_CALL.c.call_id, "\n")).where(*_within(_CALL)).group_by(flag, hour, trunk, begins)
 
 
 def _count_legs() -> Executable:
@@ -82,19 +83,19 @@ _DELETE_LEGS = delete(_LEG).where(_others(_LEG))
 
 
 def _calls(rows: Iterable[Any], days: Days) -> tuple[Gone, list[Cell], list[str]]:
-    found: dict[tuple[date, str, str], list[int]] = {}
+    found: dict[tuple[date, int, str, str], list[int]] = {}
     count, keys, kept = Count(), list[str](), list[str]()
     for goes, bucket, trunk, begins, calls, answered, seconds, oldest, newest, ids in rows:
         if not goes:
             kept += ids.split("\n")
             continue
-        cell = found.setdefault((days.names[bucket - 1], trunk, destination_of(begins).value), [0, 0, 0])
+        cell = found.setdefault((*days.hour_names[bucket - 1], trunk, destination_of(begins).value), [0, 0, 0])
         for place, amount in enumerate((calls, answered, seconds)):
             cell[place] += amount
         count = count.plus(Count(calls, oldest, newest))
         keys += ids.split("\n")
     by_day = Counter[date]()
-    for (name, _, _), (calls, _, _) in found.items():
+    for (name, *_), (calls, _, _) in found.items():
         by_day[name] += calls
     cells = [Cell(*cell, *amounts) for cell, amounts in sorted(found.items())]
     return Gone(_CALL.name, count, tuple(sorted(by_day.items())), sorted_keys(keys)), cells, kept

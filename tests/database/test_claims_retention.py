@@ -204,8 +204,8 @@ def test_a_cell_that_shows_too_few(lived: Engine, settings: Settings) -> None:
         settings,
         seed=by_hand(
             "UPDATE call_aggregate SET calls = calls - 2 WHERE day = (SELECT min(day) FROM call_aggregate)",
-            "INSERT INTO call_aggregate (day, trunk, destination, calls, answered, billable_seconds)"
-            " SELECT min(day), 'trunk-a', 'landline', 2, 2, 60 FROM call_aggregate",
+            "INSERT INTO call_aggregate (day, hour, trunk, destination, calls, answered, billable_seconds)"
+            " SELECT min(day), 9, 'trunk-a', 'landline', 2, 2, 60 FROM call_aggregate",
         ),
     )
     assert red(results) == {"ON-3.2b", "VF-5"}

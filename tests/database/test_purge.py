@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 
@@ -40,6 +40,26 @@ def test_what_is_due_goes_and_nothing_else(engine: Engine, store_settings: Setti
     assert [scalar(engine, f"SELECT count(*) FROM {table}") for table in ("call", "leg", "invoice_line")] == [400, 400, 1200]
     assert scalar(engine, "SELECT sum(calls) FROM call_aggregate") == 800
     assert verified(engine, clock, tmp_path / "bundle") == 0
+
+
+def test_what_went_is_counted_by_the_hour_of_the_clock(engine: Engine, store_settings: Settings) -> None:
+    """Summer time: 20:10 UTC is nine in the evening, and 23:30 UTC is the next day in London."""
+    evening = datetime(2025, 7, 1, 20, 10, tzinfo=UTC)
+    late = datetime(2025, 7, 1, 23, 30, tzinfo=UTC)
+    book(engine, [booking(n, evening + timedelta(minutes=n)) for n in range(12)])
+    book(engine, [booking(100 + n, late + timedelta(minutes=n)) for n in range(6)])
+    book(engine, [booking(200 + n, evening - timedelta(hours=2 + n)) for n in range(3)])
+    assert purge(engine, store_settings, FixedClock(NOW)).run() is not None
+    with engine.connect() as connection:
+        query = "SELECT day, hour, trunk, destination, calls, answered, billable_seconds FROM call_aggregate ORDER BY day, hour"
+        found = [(str(row[0]), *row[1:]) for row in connection.execute(text(query))]
+    assert found == [("2025-07-01", -1, "trunk-a", "mobile", 15, 15, 15 * 56), ("2025-07-02", 0, "trunk-a", "mobile", 6, 6, 6 * 56)]
+    book(engine, [booking(300 + n, evening - timedelta(days=20, minutes=-n)) for n in range(12)])
+    book(engine, [booking(400 + n, evening - timedelta(days=20, hours=3, minutes=-n)) for n in range(5)])
+    assert purge(engine, store_settings, FixedClock(NOW + timedelta(hours=1))).run() is not None
+    with engine.connect() as connection:
+        hours = connection.execute(text("SELECT hour, calls FROM call_aggregate WHERE day = '2025-06-11' ORDER BY hour")).all()
+    assert [tuple(row) for row in hours] == [(18, 5), (21, 12)]
 
 
 def test_what_is_past_its_window_is_shown_to_nobody_before_the_purge_has_reached_it(engine: Engine, sessions: sessionmaker[Session]) -> None:

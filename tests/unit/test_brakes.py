@@ -66,29 +66,44 @@ def test_usual_is_the_median_a_day() -> None:
     assert usual_per_day([Past(NOW, 5), Past(NOW, 7)]) is None  # the cutoff did not move
 
 
-_CELL = st.tuples(st.sampled_from(["a", "b", "c", "d"]), st.sampled_from(list(Destination)), st.integers(1, 40))
-CELLS = st.lists(_CELL, unique_by=lambda cell: cell[:2], max_size=12)
+_CELL = st.tuples(st.integers(-1, 2), st.sampled_from(["a", "b", "c", "d"]), st.sampled_from(list(Destination)), st.integers(1, 40))
+CELLS = st.lists(_CELL, unique_by=lambda cell: cell[:3], max_size=20)
 
 
 @settings(max_examples=200)
 @given(CELLS)
-def test_no_small_cell_is_left_and_no_call_is_lost(found: list[tuple[str, Destination, int]]) -> None:
-    cells = [CallAggregate(day=NOW.date(), trunk=trunk, destination=kind.value, calls=n, answered=n, billable_seconds=9 * n) for trunk, kind, n in found]
+def test_no_small_cell_is_left_and_no_call_is_lost(found: list[tuple[int, str, Destination, int]]) -> None:
+    cells = [_cell(hour, trunk, kind.value, n, n, 9 * n) for hour, trunk, kind, n in found]
     rows = joined(cells)
-    assert sum(row[2] for row in rows) == sum(cell.calls for cell in cells)
-    named = [row for row in rows if row[0] != OTHER]
-    assert all(row[2] >= 5 for row in named)
+    assert sum(row[3] for row in rows) == sum(cell.calls for cell in cells)
+    named = [row for row in rows if row[1] != OTHER]
+    assert all(row[3] >= 5 for row in named)
+    assert len({row[:3] for row in rows}) == len(rows)
     for row in rows:
-        if row[0] == OTHER and row[2] < 5:
-            assert (row[3:], named) == ((None, None), [])  # then the day's calls are all there is to know
-    known = sum(row[4] for row in rows if row[4] is not None)
-    assert known == 9 * sum(row[2] for row in rows if row[3] is not None)
+        if row[1] == OTHER and row[3] < 5:
+            assert (row[4:], named) == ((None, None), [])  # then the day's calls are all there is to know
+    known = sum(row[5] for row in rows if row[5] is not None)
+    assert known == 9 * sum(row[3] for row in rows if row[4] is not None)
+    assert joined([_cell(*row) for row in rows]) == rows
 
 
 def test_joining_again_changes_nothing() -> None:
-    once = joined([CallAggregate(day=NOW.date(), trunk="a", destination="mobile", calls=n, answered=n, billable_seconds=n) for n in (2, 3)])
-    again = joined([CallAggregate(day=NOW.date(), trunk=row[0], destination=row[1], calls=row[2], answered=row[3], billable_seconds=row[4]) for row in once])
-    assert once == again == [(OTHER, OTHER, 5, 5, 5)]
+    once = joined([_cell(9, trunk, "mobile", n, n, n) for trunk, n in (("a", 2), ("b", 3))])
+    assert once == joined([_cell(*row) for row in once]) == [(-1, OTHER, OTHER, 5, 5, 5)]
+
+
+def test_hours_are_joined_before_trunks() -> None:
+    """Nine has enough; ten and eleven are shown together; no call of the trunk can be had by subtraction."""
+    found = joined([_cell(hour, "a", "mobile", n, n, n) for hour, n in ((9, 7), (10, 2), (11, 4))])
+    assert found == [(-1, "a", "mobile", 6, 6, 6), (9, "a", "mobile", 7, 7, 7)]
+    assert joined([_cell(hour, "a", "mobile", n, n, n) for hour, n in ((9, 7), (10, 2), (12, 30))]) == [
+        (-1, "a", "mobile", 9, 9, 9),
+        (12, "a", "mobile", 30, 30, 30),
+    ]
+
+
+def _cell(hour: int, trunk: str, destination: str, calls: int, answered: int | None, seconds: int | None) -> CallAggregate:
+    return CallAggregate(day=NOW.date(), hour=hour, trunk=trunk, destination=destination, calls=calls, answered=answered, billable_seconds=seconds)
 
 
 def test_kinds_of_destination() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import msgspec
 import pytest
 
-from retention.calendar import parse_period
+from retention.calendar import midnight, parse_period
 from retention.classes import StartEvent
 from retention.policies.load import shipped_policy
 from retention.purge.batch import days_of
@@ -68,6 +69,15 @@ def test_a_document_says_what_the_verifier_needs_and_its_digest_changes_with_it(
 def test_the_default_comes_first() -> None:
     policies = Governing(shipped_policy("recommended"), (shipped_policy("voipfone"),))
     assert [policy.key for policy in policies.all] == ["recommended", "voipfone"]
+
+
+@pytest.mark.parametrize(("day", "clock"), [((3, 29), [0, *range(2, 24)]), ((10, 25), [0, 1, 1, *range(2, 24)]), ((6, 1), list(range(24)))])
+def test_hours_of_a_day_are_those_of_the_clock_in_london(day: tuple[int, int], clock: list[int]) -> None:
+    begins = midnight(date(2026, *day))
+    days = days_of(begins, begins + timedelta(hours=3))
+    assert [name for name in days.hour_names if name[0] == date(2026, *day)] == [(date(2026, *day), hour) for hour in clock]
+    assert days.hours[0] == begins
+    assert {later - earlier for earlier, later in pairwise(days.hours)} == {timedelta(hours=1)}
 
 
 def test_days_of_a_window_are_those_of_london() -> None:
