@@ -103,7 +103,7 @@ CLASSES: Mapping[DataClass, ClassFacts] = MappingProxyType(
         DataClass.ACCESS_LOG: ClassFacts("Who signed in from where, and who read which personal data for which purpose.", _INTEREST),
         DataClass.AUDIT_LOG: ClassFacts("Acts that were done, in a tree that shows tampering; people appear under random ids only.", _DUTY),
         DataClass.PROOF: ClassFacts("Purge runs, receipts, sealed counts, erasures to repeat after a restore, policies and their approvals.", _DUTY),
-        DataClass.AGGREGATE: ClassFacts("Counts by day, trunk and destination type that identify nobody.", _INTEREST, personal=False),
+        DataClass.AGGREGATE: ClassFacts("Counts by hour, trunk and destination type that identify nobody.", _INTEREST, personal=False),
         DataClass.PLAN_CHANGE: ClassFacts("Which numbers a change of the routing plan touched, so that every process follows.", _CONTRACT),
         DataClass.LEDGER: ClassFacts("Files: the switch's own ledger, and the journal of decisions.", _CONTRACT, copies=(DataClass.CALL_LOG,)),
         DataClass.SPOOL: ClassFacts("Files: messages and notices on their way.", _CONTRACT, copies=(DataClass.SMS_LOG, DataClass.NOTICE)),

@@ -39,6 +39,22 @@ def test_down_leaves_nothing_and_up_works_again(blank_engine: Engine) -> None:
     assert _differences(blank_engine) == []
 
 
+def test_counts_of_whole_days_stay_when_hours_come(blank_engine: Engine) -> None:
+    migrate.upgrade(blank_engine, "0006")
+    with blank_engine.begin() as connection:
+        rows = "('2025-03-01', 'a', 'mobile', 7), ('2025-03-01', 'b', 'mobile', 5)"
+        connection.execute(text(f"INSERT INTO call_aggregate (day, trunk, destination, calls) VALUES {rows}"))
+    migrate.upgrade(blank_engine)
+    with blank_engine.begin() as connection:
+        counted = connection.execute(text("SELECT hour, trunk, calls, answered FROM call_aggregate ORDER BY trunk")).all()
+        assert [tuple(row) for row in counted] == [(-1, "a", 7, None), (-1, "b", 5, None)]
+        connection.execute(text("INSERT INTO call_aggregate (day, hour, trunk, destination, calls) VALUES ('2025-03-01', 9, 'a', 'mobile', 6)"))
+    migrate.downgrade(blank_engine, "0006")
+    with blank_engine.connect() as connection:
+        counted = connection.execute(text("SELECT day, trunk, calls FROM call_aggregate ORDER BY trunk")).all()
+        assert [(str(row[0]), *row[1:]) for row in counted] == [("2025-03-01", "a", 13), ("2025-03-01", "b", 5)]
+
+
 def test_the_plan_starts_at_version_0(engine: Engine) -> None:
     with engine.connect() as connection:
         assert connection.execute(text("SELECT id, version FROM plan_state")).all() == [(1, 0)]
