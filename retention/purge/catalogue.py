@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
 from retention.classes import StartEvent
 from ringfence.models.base import DataClass
-from ringfence.queries.due import CLOSED, Source
+from ringfence.queries.due import CLOSED, Needed, Source
 
 _E = StartEvent
 
@@ -21,15 +22,19 @@ class Kept(msgspec.Struct, frozen=True):
     events: Mapping[StartEvent, str]  # the column that says when it happened, or CLOSED
 
 
-def _plain(table: str, time: str, key: tuple[str, ...], *events: StartEvent, account: str | None = None, numbers: tuple[str, ...] = ()) -> Kept:
-    return Kept(Source(table, time, key, account, numbers), dict.fromkeys(events, time))
+def _plain(table: str, time: str, key: tuple[str, ...], *events: StartEvent, **more: Any) -> Kept:
+    return Kept(Source(table, time, key, **more), dict.fromkeys(events, time))
 
 
 _CALL = Source("call", "started_at", ("call_id",), "account_id", ("did", "caller", "called", "forwarded_to"), legs=True)
 _LINE = Source("invoice_line", "started_at", ("id",), "account_id", ("did",))
 _HOLD = Source("legal_hold", "released_at", ("id",), hidden="secret")
 _REQUEST = Source("emergency_submission", "finished_at", ("id",), "account_id", ("e164",))
-_ACCOUNT = Source("account", CLOSED, ("id",), "id", unless=("did.account_id", "did_ownership.account_id", "endpoint.account_id", "account_policy.account_id"))
+_OF_ACCOUNT = ("did.account_id", "did_ownership.account_id", "endpoint.account_id")
+_ACCOUNT = Source("account", CLOSED, ("id",), "id", unless=_OF_ACCOUNT)
+# An account's own policy governs what the account leaves behind, so it goes after all of that: without it the operator's default would take over.
+_LEFT = ("account.id", *_OF_ACCOUNT, "call.account_id", "invoice_line.account_id", "emergency_address.account_id", "emergency_submission.account_id")
+_POLICY = Source("account_policy", "since", ("account_id",), "account_id", unless=_LEFT)
 
 CATALOGUE: Mapping[DataClass, tuple[Kept, ...]] = MappingProxyType(
     {
@@ -40,8 +45,8 @@ CATALOGUE: Mapping[DataClass, tuple[Kept, ...]] = MappingProxyType(
         DataClass.NUMBERING: (_plain("did_ownership", "until", ("id",), _E.NUMBER_RELEASED, account="account_id", numbers=("e164",)),),
         DataClass.ACCOUNT: (
             Kept(Source("endpoint", CLOSED, ("name",), "account_id", ("caller_did",)), {_E.ACCOUNT_CLOSED: CLOSED}),
-            Kept(Source("account_policy", CLOSED, ("account_id",), "account_id"), {_E.ACCOUNT_CLOSED: CLOSED}),
             Kept(_ACCOUNT, {_E.ACCOUNT_CLOSED: CLOSED}),
+            Kept(_POLICY, {_E.ACCOUNT_CLOSED: "since"}),
         ),
         DataClass.EMERGENCY_ADDRESS: (
             Kept(_REQUEST, {_E.SUPERSEDED: "finished_at"}),
@@ -51,11 +56,12 @@ CATALOGUE: Mapping[DataClass, tuple[Kept, ...]] = MappingProxyType(
         DataClass.LEGAL_HOLD: (Kept(_HOLD, {_E.CASE_CLOSED: "released_at"}),),
         DataClass.INCIDENT: (_plain("incident", "closed_at", ("id",), _E.CASE_CLOSED),),
         DataClass.PROOF: (
-            _plain("purge_receipt_day", "at", ("receipt_id", "day"), _E.RECORDED),
-            _plain("purge_receipt", "at", ("id",), _E.RECORDED),
+            # A sealed day outlives its rows, and their receipts outlive it: else what is there could not be accounted for.
+            _plain("sealed_day", "sealed_at", ("data_class", "day"), _E.RECORDED, needed=Needed.UNTIL_RECEIPTED),
+            _plain("purge_receipt_day", "at", ("receipt_id", "day"), _E.RECORDED, needed=Needed.WHILE_SEALED),
+            Kept(Source("purge_receipt", "at", ("id",), unless=("purge_receipt_day.receipt_id",)), {_E.RECORDED: "at"}),
             _plain("purge_run_class", "started_at", ("run_id", "data_class", "policy"), _E.RECORDED),
             _plain("purge_run", "started_at", ("id",), _E.RECORDED),
-            _plain("sealed_day", "sealed_at", ("data_class", "day"), _E.RECORDED),
             _plain("reconciled_day", "compared_at", ("node", "day", "outbound"), _E.RECORDED),
             _plain("file_tombstone", "removed_at", ("id",), _E.RECORDED),
         ),

@@ -241,7 +241,8 @@ class _Run:
         for table in item.sources:
             if table.source.hidden is not None:
                 self._batcher.patiently(lambda session, table=table: purge.drop_hidden(session, table))  # type: ignore[misc]
-        if item.due.rows:
+        # What waits for other rows to go may have become due since the plan was made: those went in this very run.
+        if item.due.rows or any(table.source.waits for table in item.sources):
             for table in item.sources:
                 self._walk(item, table, done)
             with self._sessions() as session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -60,7 +61,8 @@ def verify(files: Mapping[str, bytes], keys: Sequence[Key], earlier: Checkpoint 
     runs.read(log.entries)
     verdict.findings += runs.findings
     _holds(lines[HOLDS], log.entries, verdict, whole=whole)
-    verdict.findings += conservation.check(lines[CONSERVATION], log.entries, runs.receipts, whole=whole)
+    forgotten = _forgotten(runs.policies, manifest.made_at)
+    verdict.findings += conservation.check(lines[CONSERVATION], log.entries, runs.receipts, forgotten, whole=whole)
     _tell(verdict, manifest, log, runs, lines)
     return verdict
 
@@ -135,6 +137,16 @@ def _policy(found: Any) -> tuple[str, int, Mapping[str, Any]]:
     if not isinstance(found["policy"], str) or type(found["version"]) is not int:
         raise ValueError("its name or version is none")
     return found["policy"], found["version"], found["classes"]
+
+
+def _forgotten(policies: Policies, made_at: str) -> str:
+    """Return up to when the policies let the store forget what it sealed; "" = never."""
+    at, cutoffs = calendar.parse_moment(made_at), [""]
+    for _, classes in policies.values():
+        if "proof" in classes:
+            with suppress(ValueError, OverflowError):  # a window that reaches back to before all calendars
+                cutoffs.append(calendar.cutoff(at, classes["proof"]["period"], classes["proof"]["year_end"]).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+    return max(cutoffs)
 
 
 def _holds(lines: Sequence[str], entries: Sequence[tree.Entry], verdict: Verdict, *, whole: bool) -> None:

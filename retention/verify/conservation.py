@@ -11,17 +11,18 @@ from retention.verify.tree import Entry
 Day = tuple[str, str]  # data class, day
 
 
-def check(lines: Sequence[str], entries: Iterable[Entry], receipts: Iterable[Receipt], *, whole: bool) -> list[Finding]:
+def check(lines: Sequence[str], entries: Iterable[Entry], receipts: Iterable[Receipt], forgotten: str, *, whole: bool) -> list[Finding]:
     """Return what does not balance.
 
     Args:
         lines: of conservation.jsonl.
         entries: of the log.
         receipts: of the log.
+        forgotten: the store may forget what was sealed before this moment, once receipts account for all of it.
         whole: does the log begin with its first entry? Else earlier seals and receipts are not here: the lines can only be more than what is.
     """
     findings: list[Finding] = []
-    sealed, late = _intake(entries, findings, whole=whole)
+    sealed, late, sealed_at = _intake(entries, findings, whole=whole)
     gone = {reason: Counter[Day]() for reason in REASONS}
     for receipt in receipts:
         for pair in receipt.days:
@@ -45,14 +46,16 @@ def check(lines: Sequence[str], entries: Iterable[Entry], receipts: Iterable[Rec
         problems += _imbalance(balance)
         seen.add(day)
         findings += [Finding(CONSERVATION, f"{balance.data_class} of {balance.day}: {problem}", number) for problem in problems]
-    findings += [Finding(CONSERVATION, f"{name} of {day}: it was sealed, but is not accounted for") for name, day in sorted(sealed.keys() - seen)]
+    for each in sorted(sealed.keys() - seen):
+        if sealed_at[each] >= forgotten or sealed[each] + late[each] != sum(gone[reason][each] for reason in REASONS):
+            findings.append(Finding(CONSERVATION, f"{each[0]} of {each[1]}: it was sealed, but is not accounted for"))
     if whole:
         findings += _never_sealed(sealed, gone)
     return findings
 
 
-def _intake(entries: Iterable[Entry], findings: list[Finding], *, whole: bool) -> tuple[Counter[Day], Counter[Day]]:
-    sealed, late = Counter[Day](), Counter[Day]()
+def _intake(entries: Iterable[Entry], findings: list[Finding], *, whole: bool) -> tuple[Counter[Day], Counter[Day], dict[Day, str]]:
+    sealed, late, sealed_at = Counter[Day](), Counter[Day](), dict[Day, str]()
     for entry in entries:
         if entry.kind not in {Intake.SEALED, Intake.LATE}:
             continue
@@ -69,8 +72,8 @@ def _intake(entries: Iterable[Entry], findings: list[Finding], *, whole: bool) -
         elif day in sealed:
             findings.append(Finding(ENTRIES, f"{intake.data_class} of {intake.day} was sealed before", entry.line, entry.seq))
         else:
-            sealed[day] = intake.rows
-    return sealed, late
+            sealed[day], sealed_at[day] = intake.rows, entry.at
+    return sealed, late, sealed_at
 
 
 def _imbalance(balance: Balance) -> list[str]:

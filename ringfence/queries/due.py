@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Integer, Select, String, Table, and_, bindparam, case, func, literal, or_, select, true, type_coerce
 from sqlalchemy.orm import Session
 
-from ringfence.models import Account, AccountPolicy, Base
+from ringfence.models import Account, AccountPolicy, Base, PurgeReceipt, PurgeReceiptDay, SealedDay
 from ringfence.models.base import UtcDateTime
 from ringfence.queries import holds
 from ringfence.queries.holds import Columns, Opened, Window
@@ -19,6 +20,13 @@ EVER = datetime(1, 1, 1, tzinfo=UTC)
 # Of statements that are made once and used often.
 BOUNDS = Window(*(bindparam(name, type_=UtcDateTime()) for name in ("lo", "hi", "oldest")))
 CLOSED = "account.closed_at"  # the moment of a row whose account was closed then
+
+
+class Needed(StrEnum):
+    """Why a row of the purge's own proof stays past its window."""
+
+    UNTIL_RECEIPTED = "until_receipted"  # a sealed day whose rows have not all gone with a receipt
+    WHILE_SEALED = "while_sealed"  # a receipt's rows of a day that is still sealed
 
 
 class Source(msgspec.Struct, frozen=True, dict=True):
@@ -33,6 +41,7 @@ class Source(msgspec.Struct, frozen=True, dict=True):
         legs: a call's legs go with it.
         hidden: a column that is true in rows nobody may know of: they are in no count, and go without a receipt.
         unless: columns of other tables, 'table.column'; a row whose first key stands there stays until those are gone.
+        needed: what else keeps a row past its window.
     """
 
     table: str
@@ -43,6 +52,7 @@ class Source(msgspec.Struct, frozen=True, dict=True):
     legs: bool = False
     hidden: str | None = None
     unless: tuple[str, ...] = ()
+    needed: Needed | None = None
 
     @cached_property
     def of(self) -> Table:
@@ -57,6 +67,11 @@ class Source(msgspec.Struct, frozen=True, dict=True):
         if self.table == Account.__tablename__:
             return self.of.c.closed_at
         return select(Account.closed_at).where(Account.id == account).scalar_subquery()  # type: ignore[return-value]
+
+    @property
+    def waits(self) -> bool:
+        """Whether its rows stay while others are there."""
+        return bool(self.unless or self.needed)
 
     @property
     def columns(self) -> Columns:
@@ -104,6 +119,8 @@ def due_where(due: Due, window: Window) -> list[ColumnElement[bool]]:
     if source.hidden is not None:
         conditions.append(source.of.c[source.hidden].is_(False))
     conditions += [_unreferenced(source, column) for column in source.unless]
+    if source.needed is not None:
+        conditions.append(_not_needed(source))
     return [*conditions, *_governed(due)]
 
 
@@ -130,7 +147,7 @@ def next_window(session: Session, due: Due, opened: Opened, lo: datetime | None,
 def _walk(due: Due) -> tuple[Select[Any], Select[Any], Select[Any]]:
     own = due.source.moment(due.source.time)
     lo = bindparam("lo", type_=UtcDateTime())
-    rows = select(own).where(own < due.cutoff).order_by(own)
+    rows = select(own).select_from(due.source.of).where(own < due.cutoff).order_by(own)
     return rows.where(own >= lo).limit(1), rows.where(own >= lo).limit(1).offset(bindparam("size", type_=Integer())), rows.where(own > lo).limit(1)
 
 
@@ -197,6 +214,17 @@ def _unreferenced(source: Source, column: str) -> ColumnElement[bool]:
     table, _, name = column.partition(".")
     other = Base.metadata.tables[table].c[name]
     return ~select(other).where(other == source.of.c[source.key[0]]).exists()
+
+
+def _not_needed(source: Source) -> ColumnElement[bool]:
+    """Return the condition that the proof has no more use for a row."""
+    row = source.of.c
+    if source.needed is Needed.UNTIL_RECEIPTED:
+        of_day = (PurgeReceiptDay.day == row.day, PurgeReceipt.data_class == row.data_class)
+        receipted = select(func.coalesce(func.sum(PurgeReceiptDay.rows), 0)).join(PurgeReceipt, PurgeReceipt.id == PurgeReceiptDay.receipt_id)
+        return row.rows + row.late == receipted.where(*of_day).scalar_subquery()
+    sealed = select(SealedDay.day).join(PurgeReceipt, PurgeReceipt.data_class == SealedDay.data_class)
+    return ~sealed.where(PurgeReceipt.id == row.receipt_id, SealedDay.day == row.day).exists()
 
 
 def _governed(due: Due) -> list[ColumnElement[bool]]:

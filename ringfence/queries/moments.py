@@ -19,6 +19,7 @@ def store_now(session: Session) -> datetime:
 
 
 def last_seen(session: Session) -> datetime | None:
-    """Return when a run began, or a node's daemon was alive, last; None when nothing ever was."""
-    found = [session.scalar(select(func.max(column))) for column in (PurgeRun.started_at, Node.app_seen_at, Node.booker_seen_at)]
+    """Return when a run began, or a node's daemon was alive, last; None when nothing ever was. A run that a brake stopped says nothing of the time."""
+    last_run = select(func.max(PurgeRun.started_at)).where(PurgeRun.stopped.is_(None))
+    found = [session.scalar(query) for query in (last_run, select(func.max(Node.app_seen_at)), select(func.max(Node.booker_seen_at)))]
     return max((moment for moment in found if moment is not None), default=None)

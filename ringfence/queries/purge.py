@@ -99,11 +99,13 @@ def _raw(column: Any, *, sqlite: bool) -> Any:
 
 
 def _keep_secretly(session: Session, due: Due, opened: Opened, window: Window) -> None:
-    source = due.source
-    for hold in holds.secret_holds(session, due.data_class):
-        conditions = due_where(due, window)
-        if opened.shape:
-            conditions.append(~holds.held(source.columns, due.data_class, opened.shape, window))
+    source, secret = due.source, holds.secret_holds(session, due.data_class)
+    if not secret:
+        return
+    conditions = due_where(due, window)
+    if opened.shape:
+        conditions.append(~holds.held(source.columns, due.data_class, opened.shape, window))
+    for hold in secret:
         rows = session.execute(select(source.of).where(*conditions, holds.matches(source.columns, hold))).mappings().all()
         kept = [_kept(hold.id, due.data_class, source.table, row[source.time] if source.time != CLOSED else window.oldest, row) for row in rows]
         if source.legs:

@@ -50,9 +50,10 @@ def test_a_clock_set_ahead_deletes_nothing_until_a_person_says_so(engine: Engine
         session.add(Node(name="n1", booker_seen_at=NOW))
     assert purge(engine, store_settings, clock).run() is not None
     clock.set(NOW + 400 * DAY)
-    report = purge(engine, store_settings, clock).run()
-    assert report is not None
-    assert (report.stopped, scalar(engine, "SELECT count(*) FROM call")) == ("clock_ahead", 100)
+    for _ in range(2):  # a run that was stopped is no sign that the time is right
+        report = purge(engine, store_settings, clock).run()
+        assert report is not None
+        assert (report.stopped, scalar(engine, "SELECT count(*) FROM call")) == ("clock_ahead", 100)
     confirm(sessions, clock, "clock_ahead")
     report = purge(engine, store_settings, clock).run()
     assert report is not None

@@ -288,7 +288,7 @@ def test_nothing_signed_can_break_the_verifier(data: st.DataObject) -> None:
     runs = Runs({("default", 1): (str(drafts[0].fields["policy_digest"]), {"call_log": {"period": "P12M", "year_end": None}})}, whole=True)
     runs.read(entries)
 
-    conservation.check([], entries, runs.receipts, whole=True)
+    conservation.check([], entries, runs.receipts, "", whole=True)
 
 
 periods = st.sampled_from(["P12M", "P6Y", "P30D", "P1M", "P1Y6M", "P2W", "P3M10D", "P0D"])
