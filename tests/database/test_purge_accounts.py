@@ -74,7 +74,7 @@ def test_a_phone_goes_when_its_own_account_has_been_closed_long_enough(engine: E
     assert (left(engine)["account"], left(engine)["endpoint"]) == (2, 2)
 
 
-def test_sealed_days_outlive_their_rows_and_receipts_outlive_them(engine: Engine, sessions: sessionmaker[Session], store_settings: Settings, tmp_path: Path) -> None:
+def test_sealed_days_outlive_their_rows_and_receipts_them(engine: Engine, sessions: sessionmaker[Session], store_settings: Settings, tmp_path: Path) -> None:
     """Proof is kept for 7 years, the bill of 10 April 2021 until 30 June 2028: its day can be accounted for to the end."""
     clock = FixedClock(START)
     book(engine, [booking(1, START), booking(2, START + timedelta(days=1))])

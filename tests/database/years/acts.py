@@ -61,9 +61,9 @@ VERSIONS: dict[tuple[str, int], dict[str, Rule]] = {
 
 
 def reference() -> Reference:
-    """Return what holds in an empty store: the product's own policies."""
+    """Return what holds in an empty store: the product's own policy."""
     long_ago = date(2000, 1, 1)
-    return Reference("recommended", {"recommended": [(long_ago, _RULES)], "voipfone": [(long_ago, _RULES)]})
+    return Reference("recommended", {"recommended": [(long_ago, _RULES)]})
 
 
 class People:

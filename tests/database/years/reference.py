@@ -1,4 +1,4 @@
-"""The naive reference: lists of rows, rules and holds, looked through one by one. It says what must be in the store after a run, and never asks the store why."""
+"""The naive reference: rows, rules and holds, looked through one by one. It says what must be in the store after a run, and never asks the store why."""
 
 from __future__ import annotations
 
@@ -95,6 +95,8 @@ class Reference:
     kept: set[tuple[str, str, Key]] = field(default_factory=set)  # (hold, table, row): what only a secret hold keeps
     legs: dict[str, list[Key]] = field(default_factory=lambda: defaultdict(list))  # by call
     calls_gone: int = 0
+    _days: dict[str, set[date | None]] = field(default_factory=dict)  # by class, on which rows are still there
+    _receipts: set[Any] | None = None  # whose days are still there
 
     def add(self, table: str, key: Key, row: Row) -> None:
         """Put a row in."""
@@ -111,6 +113,7 @@ class Reference:
     def due(self, now: datetime) -> dict[str, set[Key]]:
         """Return what a run at a moment must take out, by table; changes nothing."""
         taken: dict[str, set[Key]] = defaultdict(set)
+        self._days, self._receipts = {}, None
         for data_class, policy, table in self._steps():
             rule = self._rules(policy, day_of(now))[data_class]
             taken[table] |= {key for key, row in self.rows[table].items() if key not in taken[table] and self._goes(table, key, row, rule, policy, now, taken)}
@@ -167,9 +170,13 @@ class Reference:
         if table == "account_policy":
             return any(each.account == key[0] for other in ("account", "endpoint", "did_ownership", "call", "invoice_line") for _, each in there(other))
         if table == "sealed_day":
-            return any(each.day == key[1] for other in COUNTED[key[0]] for _, each in there(other))
+            if not self._days:
+                self._days = {name: {each.day for other in tables for _, each in there(other)} for name, tables in COUNTED.items()}
+            return key[1] in self._days[key[0]]
         if table == "purge_receipt_day":
             return row.of in self.rows["sealed_day"] and row.of not in taken.get("sealed_day", ())
         if table == "purge_receipt":
-            return any(name[0] == key[0] for name, _ in there("purge_receipt_day"))
+            if self._receipts is None:
+                self._receipts = {name[0] for name, _ in there("purge_receipt_day")}
+            return key[0] in self._receipts
         return False

@@ -12,7 +12,6 @@ SCRIPT: Mapping[int, Act] = {  # by day, counted from the first
     0: lambda world: _come(world, 4),
     20: lambda world: _propose(world, "quayside", 1, 45),
     75: lambda world: _put_under(world, 0, "quayside"),
-    80: lambda world: _put_under(world, -1, "voipfone"),
     150: lambda world: _leave(world, ""),
     420: lambda world: _leave(world, "quayside"),
     500: lambda world: _propose(world, "recommended", 2, 50),

@@ -23,7 +23,7 @@ from ringfence.clock import FixedClock
 from ringfence.models import Account, Base, CallAggregate, HeldRow, PurgeReceipt
 from ringfence.models.base import DataClass
 from ringfence.queries import incidents as stored_incidents
-from ringfence.queries import policies
+from ringfence.queries import ledger, policies
 from ringfence.queries.conservation import begin_snapshot
 from ringfence.session import make_sessions
 from ringfence.settings import Settings
@@ -100,8 +100,9 @@ class World:
         self.reaper = Reaper(engine)
         self.first, self.last, self.spacing = first, first + days * DAY, spacing
         self.happened: Counter[str] = Counter()
-        self._statements = 400  # of a run, about: where it can be killed
+        self._statements = 300  # of a run, about: where it can be killed
         self._kill_days: set[date] = set()
+        self._dark: datetime | None = begins(first + days // 2 * DAY)  # then everything is off for a while
 
     def live(self, script: Mapping[int, Any], *, sigkills: int = 3) -> None:
         """Live through all days.
@@ -120,10 +121,18 @@ class World:
                 script[number](self)
             self._chances(number)
             self.traffic.day(day, self.people.owners)
+            if self._dark == begins(day):
+                off = 40  # nothing of ours is heard of for so long
             off = off - 1 if off else self._goes_off()
-            if not off and (self.spacing <= 1 or is_edge(day) and self.chance.random() < 0.15 or self.chance.random() < 1 / self.spacing or day in self._kill_days):
+            if not off and self._runs_after(day):
                 self.night(day + DAY)
             day += DAY
+
+    def _runs_after(self, day: date) -> bool:
+        """Tell whether the worker runs in the night after a day: always next to a 29 February and where it ends a year's window."""
+        leap = (day.month, day.day) == (2, 29) or (day.year % 4 == 1 and (day.month, day.day) in {(2, 27), (2, 28)})
+        edge = is_edge(day) and self.chance.random() < 0.08
+        return leap or edge or day in self._kill_days or self.chance.random() < 1 / self.spacing
 
     def night(self, day: date) -> None:
         """Book what came in, and purge, in the night before a day: mostly in its first hours, sometimes at its very first moment or just before."""
@@ -132,6 +141,7 @@ class World:
         self.clock.set(now)
         bookings = self.traffic.take(now)
         book(self.engine, bookings)
+        self._heartbeat(now)
         for made in bookings:
             tell(self.told, made)
         self.happened["calls"] += len(bookings)
@@ -143,11 +153,21 @@ class World:
                 self._die()
         self.run()
 
+    def _heartbeat(self, now: datetime) -> None:
+        """The node's booker is alive in every night but the first one after the dark weeks."""
+        if self._dark is not None and now > self._dark:
+            self._dark = None
+            return
+        with self.sessions.begin() as session:
+            ledger.upsert_booker_seen(session, "n1", now)
+
     def run(self) -> None:
         """Purge; a person confirms what a brake asks. Then compare."""
         before = self.reaper.seen
         while True:
-            report = purge(self.engine, self.settings, self.clock, holder="worker", largest=self.chance.choice([30, None, None])).run(_Impatient(), only=CLASSES)
+            report = purge(self.engine, self.settings, self.clock, holder="worker", largest=self.chance.choice([30, None, None])).run(
+                _Impatient(), only=CLASSES
+            )
             assert report is not None
             if not report.stopped:
                 break
@@ -183,10 +203,7 @@ class World:
 
     def _goes_off(self) -> int:
         """Return for how many days the worker is off from today on; mostly none."""
-        dice = self.chance.random()
-        if dice < 1 / 900:
-            return 45
-        return self.chance.randint(2, 20) if dice < 1 / 120 else 0
+        return self.chance.randint(2, 20) if self.chance.random() < 1 / 120 else 0
 
     def _chances(self, number: int) -> None:
         """Let people act: something happens every few weeks."""
@@ -239,8 +256,8 @@ class World:
     def _see(self) -> None:
         """Tell the reference of rows that acts and runs wrote."""
         with self.engine.connect() as connection:
-            closed = dict(connection.execute(select(Account.id, Account.closed_at)).tuples().all())
-            of = dict(connection.execute(select(PurgeReceipt.id, PurgeReceipt.data_class)).tuples().all())
+            closed = {row.id: row.closed_at for row in connection.execute(select(Account.id, Account.closed_at))}
+            of = {row.id: row.data_class for row in connection.execute(select(PurgeReceipt.id, PurgeReceipt.data_class))}
             for table, (time, account, numbers) in _SEEN.items():
                 known, columns = self.told.rows[table], Base.metadata.tables[table].c
                 names = [*KEYS[table], *([account] if account else []), *numbers, *([time] if time else [])]
