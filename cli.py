@@ -30,6 +30,7 @@ GROUPS = {
     "incident": Lazy("retention.commands.incident:incident", "What a person must look at: brakes, failed and late runs."),
     "policy": Lazy("retention.commands.policy:policy", "Retention policies: windows, their changes, approval and notice."),
     "retention": Lazy("retention.commands.retention:retention", "What is held, for how long, and what became of it."),
+    "dev": Lazy("retention.commands.dev:dev", "Made-up calls for demonstrations."),
     "worker": Lazy("retention.commands.worker:worker", "Enforce the retention windows: in the foreground, or one pass."),
 }
 
