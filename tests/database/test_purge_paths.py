@@ -72,6 +72,13 @@ def test_every_table_about_a_person_has_an_end() -> None:
     assert not set(purged) & set(OTHERWISE)
 
 
+def test_the_policy_of_an_account_outlives_all_that_it_governs() -> None:
+    """Every table with rows of accounts stands among what the account's own policy waits for."""
+    (policy,) = [source for _, source in SOURCES if source.table == "account_policy"]
+    governed = {f"{source.table}.{source.account}" for _, source in SOURCES if source.account and source.table != "account_policy"}
+    assert governed <= set(policy.unless)
+
+
 def test_every_shipped_policy_finds_its_start_events() -> None:
     for policy in shipped().values():
         items = list(items_of(policy, NOW, default=True))
