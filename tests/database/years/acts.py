@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from importlib.resources import files
 from typing import Any
@@ -10,13 +11,10 @@ from typing import Any
 from sqlalchemy.orm import Session, sessionmaker
 
 from retention import holds
-from retention.policies.change import Proposal, announce, approve
-from retention.policies.load import parse
-from retention.policies.model import Policy
-from retention.purge.governing import digest, document
+from retention.policies import acts as policies
 from ringfence.clock import FixedClock
-from ringfence.models import PolicyVersion
-from ringfence.queries import accounts, numbering, policies
+from ringfence.queries import accounts, numbering
+from ringfence.queries.conservation import begin_alone
 from ringfence.queries.holds import Scope
 from ringfence.values import E164, NumberClass
 from tests.database.years.reference import Hold, Reference, Rule
@@ -66,6 +64,17 @@ def reference() -> Reference:
     return Reference("recommended", {"recommended": [(long_ago, _RULES)]})
 
 
+@dataclass
+class Proposed:
+    """A version on its way."""
+
+    policy: str
+    version: int
+    effective: date
+    sha256: str
+    approved: bool = False
+
+
 class People:
     """Operators and customers.
 
@@ -83,7 +92,7 @@ class People:
         self.owners: dict[str, int | None] = {}  # our numbers, and whose they are
         self.open: dict[str, int] = {}  # accounts that are not closed
         self.secrets: set[str] = set()  # holds that are, or were, secret
-        self._policies: list[tuple[date, str, Proposal, Policy]] = []
+        self._proposed: list[Proposed] = []
 
     def account(self) -> None:
         """A customer comes, with a phone and one or two numbers."""
@@ -131,39 +140,36 @@ class People:
     def put_under(self, ref: str, policy: str | None) -> None:
         """Put an account under a policy."""
         account = self.open[ref]
+        if self._told.own.get(account) == policy:
+            return
         with self._sessions.begin() as session:
-            policies.assign(session, account, policy, self._clock.now())
+            begin_alone(session)
+            policies.assign(session, self._clock, account, policy, self._told.default)
         self._told.own.pop(account, None)
         self._told.rows["account_policy"].pop((account,), None)
         if policy:
             self._told.own[account] = policy
 
     def propose(self, policy: str, version: int, effective: date) -> None:
-        """Put a version forward; `approve_all` and `announce_all` bring it into force."""
-        text = policy_text(policy, version, effective)
-        read = parse(text.encode(), f"{policy}.toml")
-        proposal = Proposal(policy, version, read.sha256, effective, "kim", self._clock.now())
+        """Put a version forward; `settle_policies` brings it on its way."""
         with self._sessions.begin() as session:
-            row = PolicyVersion(policy=policy, version=version, sha256=read.sha256, text=text, document=document(read), digest=digest(read))
-            row.effective, row.proposed_by, row.proposed_at, row.approved_by = effective, "kim", self._clock.now(), ""
-            policies.add_version(session, row)
-        self._policies.append((effective, "proposed", proposal, read))
+            begin_alone(session)
+            row = policies.propose(session, self._clock, policy_text(policy, version, effective).encode(), f"{policy}.toml", by="kim")
+            self._proposed.append(Proposed(policy, version, effective, row.sha256))
 
     def settle_policies(self) -> None:
         """A second operator approves what was proposed, then customers are told of what was approved; one step each time."""
-        waiting = []
-        for effective, step, proposal, read in self._policies:
-            if step == "proposed":
-                done = approve(proposal, by="lee", sha256=read.sha256, now=self._clock.now(), expires=read.approval_expires)
-                waiting.append((effective, "approved", done, read))
-            else:
-                done = announce(proposal, now=self._clock.now(), notice=read.notice, expires=read.approval_expires)
-                rules = VERSIONS[done.policy, done.version]
-                self._told.policies.setdefault(done.policy, []).append((effective, rules))
+        for each in list(self._proposed):
             with self._sessions.begin() as session:
-                row = session.get_one(PolicyVersion, (done.policy, done.version))
-                row.approved_by, row.approved_at, row.announced_at = done.approved_by, done.approved_at, done.announced_at
-        self._policies = waiting
+                begin_alone(session)
+                if each.approved:
+                    policies.announce(session, self._clock, each.policy, each.version)
+                else:
+                    policies.approve(session, self._clock, each.policy, each.version, sha256=each.sha256, by="lee")
+            if each.approved:
+                self._proposed.remove(each)
+                self._told.policies.setdefault(each.policy, []).append((each.effective, VERSIONS[each.policy, each.version]))
+            each.approved = True
 
     def hold(self, today: datetime) -> None:
         """Place a hold of some shape."""

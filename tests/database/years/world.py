@@ -15,19 +15,16 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from retention import holds, incidents
-from retention.evidence import Evidence, make_bundle, write_bundle
+from retention import incidents
 from retention.purge import conservation
-from retention.verify.main import main as verify_main
 from ringfence.clock import FixedClock
 from ringfence.models import Account, Base, CallAggregate, HeldRow, PurgeReceipt
 from ringfence.models.base import DataClass
 from ringfence.queries import incidents as stored_incidents
-from ringfence.queries import ledger, policies
-from ringfence.queries.conservation import begin_snapshot
+from ringfence.queries import ledger
 from ringfence.session import make_sessions
 from ringfence.settings import Settings
-from tests.database.purging import SIGNER, book, purge
+from tests.database.purging import book, purge, verified
 from tests.database.years.acts import People, reference
 from tests.database.years.crash import Reaper, kill_a_worker
 from tests.database.years.london import DAY, begins
@@ -192,14 +189,7 @@ class World:
         with self.sessions() as session:
             assert conservation.imbalances(conservation.balances(session)) == []
             assert session.scalar(select(func.sum(CallAggregate.calls))) == self.told.calls_gone
-        with self.sessions() as session:
-            begin_snapshot(session)
-            documents = tuple(row.document for row in policies.list_adopted(session))
-            evidence = Evidence(policies=documents, holds=holds.evidence(session), balances=tuple(conservation.balances(session)))
-            files = make_bundle(session, self.clock, SIGNER, evidence)
-            session.commit()
-        write_bundle(files, folder)
-        assert verify_main([str(folder), "--key", SIGNER.verifier_key]) == 0
+        assert verified(self.engine, self.clock, folder) == 0
 
     def _goes_off(self) -> int:
         """Return for how many days the worker is off from today on; mostly none."""
