@@ -35,13 +35,14 @@ def count_by_day(session: Session, table: str, column: str, starts: Sequence[dat
     time = _table(table).c[column]
     if not starts:
         return []
+    ends = [*starts[1:], end]
     if session.connection().dialect.name == "postgresql":
-        bucket = func.width_bucket(time, literal(list(starts), ARRAY(DateTime(timezone=True))))
-        query = select(bucket, func.count()).where(time >= starts[0], time < end).group_by(bucket)
-        found = {row[0]: row[1] for row in session.execute(query)}
-        return [found.get(number, 0) for number in range(1, len(starts) + 1)]
+        moments = ARRAY(DateTime(timezone=True))
+        day = func.unnest(literal(list(starts), moments), literal(ends, moments)).table_valued("lo", "hi", with_ordinality="n").render_derived(name="day")
+        rows = select(func.count()).select_from(_table(table)).where(time >= day.c.lo, time < day.c.hi).scalar_subquery()
+        return list(session.scalars(select(rows).select_from(day).order_by(day.c.n)))
     query = select(func.count()).where(time >= bindparam("start", type_=time.type), time < bindparam("end", type_=time.type))
-    spans = zip(starts, [*starts[1:], end], strict=True)
+    spans = zip(starts, ends, strict=True)
     return [session.connection().scalar(query, {"start": lo, "end": hi}) or 0 for lo, hi in spans]
 
 

@@ -87,13 +87,6 @@ def count_over(session: Session, due: Due) -> int:
     return whole - (session.scalar(theirs) or 0) if whole and session.scalar(others.limit(1)) is not None else whole
 
 
-def stray_legs(session: Session, before: datetime) -> int:
-    """Return how many legs of before a moment have lost their call."""
-    leg, call = Base.metadata.tables["leg"], Base.metadata.tables["call"]
-    theirs = select(call.c.call_id).where(call.c.started_at == leg.c.started_at, call.c.call_id == leg.c.call_id).exists()
-    return session.scalar(select(func.count()).select_from(leg).where(leg.c.started_at < before, ~theirs)) or 0
-
-
 def gone_by_day(session: Session, since: datetime, until: datetime) -> list[Gone]:
     """Return what went by age in a period, by the London day of the rows."""
     day = Base.metadata.tables[PurgeReceiptDay.__tablename__].c

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -108,13 +109,14 @@ def test_nothing_in_it_tells_of_a_secret_hold(engine: Engine, store_settings: Se
     secret = scalar(engine, "SELECT id FROM legal_hold WHERE reason = 'moonlight'")
     content = render(report).decode()
     assert [canary for canary in (*CANARIES, secret) if canary in content] == []
+    assert re.findall(r'\\"(?:held_row|hold_state)\\": [0-9]', content) == []  # dead rows of these would tell
     assert report.section("holds").blocks[0].values["open"] == 1  # type: ignore[union-attr]
 
 
 def test_nothing_personal_is_in_it(engine: Engine, store_settings: Settings, purged: str) -> None:
     assert purged
     content = "\n".join(strings(told(reported(engine, store_settings))))
-    assert [number for number in ("+44", "2079460001", "7700900123", "1174960555", "07700", "police") if number in content] == []
+    assert re.findall(r"\+44[0-9]{5,}|2079460001|7700900123|1174960555|07700|police", content) == []
 
 
 @pytest.mark.parametrize("other", ["voipfone", "officenumber"])

@@ -15,7 +15,7 @@ from retention.standing import TARGET
 from ringfence.models import Base
 from ringfence.models.base import DataClass
 from ringfence.queries import due as due_rows
-from ringfence.queries import holds, ledger
+from ringfence.queries import holds, ledger, proof
 from ringfence.queries import report as queries
 from ringfence.queries.asked import Asked
 from ringfence.queries.due import Due
@@ -44,7 +44,7 @@ _FILES = (
 )
 _OTHERWISE = (Column("table", "Table", Kind.CODE), Column("data_class", "Class", Kind.WORD), Column("why", "Why"))
 _NOTHING = (Column("data_class", "Class", Kind.WORD), Column("window", "Kept"), Column("cutoff", "Window's edge", Kind.MOMENT))
-_LEGS = (Column("strays", "Legs past the window whose call is gone", Kind.COUNT),)
+_LEGS = (Column("strays", "Of the oldest 20,000 past the window, those whose call is gone", Kind.COUNT),)
 
 
 def completeness(reading: Reading) -> Section:
@@ -54,7 +54,7 @@ def completeness(reading: Reading) -> Section:
     rows += [_audit_log(reading, item) for item in items if item.data_class is DataClass.AUDIT_LOG and item.default]
     nothing = [item for item in items if not item.sources and item.default and item.data_class not in {*files.CLASSES, DataClass.AUDIT_LOG}]
     of_files = _files(reading)
-    strays = _strays(reading, items, rows)
+    strays = _strays(reading, items)
     exceptions = [f"{row['data_class']} ({row['policy']}): {_said(row)}." for row in rows if row["status"] == "behind"]
     exceptions += [f"{row['data_class']}: {row['over']} file(s) on this node are past their window." for row in of_files if row["status"] == "behind"]
     exceptions += [f"{strays} leg(s) past the window have lost their call."] if strays else []
@@ -180,10 +180,7 @@ def _files(reading: Reading) -> list[dict[str, Any]]:
     return rows
 
 
-def _strays(reading: Reading, items: list[Item], rows: list[dict[str, Any]]) -> int | None:
-    """Return how many legs are left without their call; None when so many are due that they were not counted."""
+def _strays(reading: Reading, items: list[Item]) -> int | None:
+    """Return how many of the oldest legs past their window are left without their call; None when no policy ends calls."""
     calls = [item.cutoff.at for item in items if item.data_class is DataClass.CALL_LOG]
-    behind = any(row["data_class"] == DataClass.CALL_LOG.value and row["held"] is None for row in rows)
-    if not calls or behind:
-        return None
-    return queries.stray_legs(reading.session, min(calls))
+    return proof.orphaned_legs(reading.session, min(calls)) if calls else None
