@@ -63,7 +63,7 @@ FILE_KINDS: tuple[FileKind, ...] = (
     FileKind(_F.SPOOL, ("monitor/*", "recording/*"), _D.RECORDING, "calls that a customer had recorded", _S.LEDGER),
     FileKind(_F.HOME, ("sounds/*",), _D.SOUND, "greetings, prompts and hold music", _S.CUSTOMER),
     FileKind(_F.HOME, ("spool/*",), _D.SPOOL, "messages and notices on their way", _S.SYSTEM),
-    FileKind(_F.HOME, ("emergency/*",), _D.EMERGENCY_ADDRESS, "batches of addresses for carriers that take files", _S.CUSTOMER),
+    FileKind(_F.HOME, ("emergency/*",), _D.SPOOL, "batches of addresses for carriers that take files, and their answers", _S.CUSTOMER),
     FileKind(_F.HOME, ("exports/*",), _D.EXPORT, "what was exported for somebody", _S.SYSTEM),
     FileKind(_F.HOME, ("audit/*",), _D.AUDIT_LOG, "the audit log's published checkpoints and its verifier key", _S.SYSTEM, personal=False),
     FileKind(_F.HOME, ("reports/*", "evidence/*"), _D.PROOF, "retention reports and evidence bundles: counts and proofs", _S.SYSTEM, personal=False),

@@ -25,7 +25,14 @@ from ringfence.masking import mask
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
-_TOO_TALKATIVE = ("sqlalchemy.engine", "sqlalchemy.pool", "asyncio", "apscheduler")  # their debug says nothing of ours, and costs a line each statement
+_TOO_TALKATIVE = (
+    "sqlalchemy.engine",
+    "sqlalchemy.pool",
+    "asyncio",
+    "apscheduler",
+    "httpx",
+    "httpcore",
+)  # their debug says nothing of ours, and costs a line each statement
 _LONGEST = 4_000  # characters of one value
 _LONGEST_TRACE = 20_000
 _DEEPEST = 6  # levels of nesting

@@ -117,6 +117,23 @@ class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start_hours: int = 2  # a day's run begins so many hours after midnight in London, 0 to 12; at once when one was missed
 
 
+class Emergency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The carrier that keeps addresses for 999."""
+
+    carrier: str = ""  # simwood, magrathea or batch; empty = none yet: addresses wait
+    secret_file: str = ""  # user and password at the carrier, one a line; empty = <home>/secrets/<carrier>
+    ca_file: str = ""  # certificates that the carrier's must be signed by; empty = the system's
+    connect_seconds: float = 5.0  # until a connection stands
+    answer_seconds: float = 20.0  # for each answer
+    simwood_url: str = "https://api.simwood.com/v3"
+    simwood_account: str = ""
+    magrathea_host: str = "api.magrathea-telecom.co.uk"
+    magrathea_port: int = 777
+    magrathea_tls: bool = True  # false = plain text, and only to a loopback or private address
+    magrathea_ported_file: str = ""  # numbers that were ported in, one a line
+    batch_dir: str = ""  # folder of batches and answers; empty = <home>/emergency
+
+
 class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The audit log's name and key."""
 
@@ -141,6 +158,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     controller: Controller = msgspec.field(default_factory=Controller)
     retention: Retention = msgspec.field(default_factory=Retention)
     worker: Worker = msgspec.field(default_factory=Worker)
+    emergency: Emergency = msgspec.field(default_factory=Emergency)
 
     @property
     def database_url(self) -> str:

@@ -1,0 +1,1 @@
+"""Carriers as keepers of 999 addresses: one interface, and those whose protocols are known."""
