@@ -210,7 +210,7 @@ def _serving(handler: Any, tls: ssl.SSLContext | None) -> Iterator[int]:
                 super().finish_request(request, client_address)
                 return
             with suppress(OSError), tls.wrap_socket(request, server_side=True) as secured:
-                self.RequestHandlerClass(secured, client_address, self)
+                handler(secured, client_address, self)
 
         def handle_error(self, request: Any, client_address: Any) -> None:
             pass
