@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from itertools import groupby
 
 from sqlalchemy.orm import Session
 
+from ringfence.batches import batched
 from ringfence.models import CallAggregate
 from ringfence.queries import aggregates
 
 Row = tuple[int, str, str, int, int | None, int | None]  # hour, trunk, destination, calls, answered, seconds
+_AT_ONCE = 200  # days in one question
 SMALLEST = 5  # calls in a cell that may be shown with its trunk and destination
 
 
@@ -20,8 +23,9 @@ def suppress(session: Session, before: date) -> int:
     Until a day is wholly gone its cells still grow, batch by batch; its calls are readable to nobody meanwhile.
     """
     days = aggregates.days_with_small_cells(session, before, SMALLEST)
-    for day in days:
-        aggregates.replace_day(session, day, joined(aggregates.list_cells(session, day, day)))
+    for some in batched(days, _AT_ONCE):
+        cells = groupby(aggregates.list_cells(session, some), lambda cell: cell.day)
+        aggregates.replace_days(session, {day: joined(list(of_day)) for day, of_day in cells})
     return len(days)
 
 

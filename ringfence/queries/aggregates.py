@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import cache
 
@@ -42,16 +42,17 @@ def days_with_small_cells(session: Session, before: date, smallest: int) -> list
     return list(session.scalars(cells.having(unjoined).order_by(CallAggregate.day)))
 
 
-def list_cells(session: Session, first: date, last: date) -> list[CallAggregate]:
-    """Return the cells of days, first and last included."""
-    query = select(CallAggregate).where(CallAggregate.day >= first, CallAggregate.day <= last)
+def list_cells(session: Session, days: Sequence[date]) -> list[CallAggregate]:
+    """Return the cells of days, by day."""
+    query = select(CallAggregate).where(CallAggregate.day.in_(days))
     order = (CallAggregate.day, CallAggregate.trunk, CallAggregate.destination, CallAggregate.hour)
     return list(session.scalars(query.order_by(*order).execution_options(populate_existing=True)))
 
 
-def replace_day(session: Session, day: date, cells: Sequence[tuple[int, str, str, int, int | None, int | None]]) -> None:
-    """Write a day's cells anew."""
-    session.execute(delete(CallAggregate).where(CallAggregate.day == day).execution_options(synchronize_session=False))
+def replace_days(session: Session, days: Mapping[date, Sequence[tuple[int, str, str, int, int | None, int | None]]]) -> None:
+    """Write the cells of days anew."""
+    session.execute(delete(CallAggregate).where(CallAggregate.day.in_(list(days))).execution_options(synchronize_session=False))
     session.expire_all()
     names = ("hour", "trunk", "destination", "calls", "answered", "billable_seconds")
-    session.execute(insert(CallAggregate), [{"day": day, **dict(zip(names, cell, strict=True))} for cell in cells])
+    table = Base.metadata.tables[CallAggregate.__tablename__]
+    session.execute(insert(table), [{"day": day, **dict(zip(names, cell, strict=True))} for day, cells in days.items() for cell in cells])
