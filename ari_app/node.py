@@ -18,10 +18,11 @@ from ari_app.configuration.gather import find_asterisk, gather
 from ari_app.configuration.secrets import make_secrets
 from ari_app.private.root import Root
 from ari_app.supervisor import Service, Supervisor
+from dialplan.node_conf import NodeConf
 from dialplan.render import render
 from ringfence import migrate
 from ringfence.clock import SystemClock
-from ringfence.errors import Conflict
+from ringfence.errors import Conflict, Misconfigured
 from ringfence.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -46,10 +47,24 @@ def run(settings: Settings, session: Session, config_file: Path | None) -> None:
     migrate.check(session.get_bind().engine)
     make_secrets(settings)
     root = find_asterisk(settings)
-    write_files(settings.conf_dir, dict(render(gather(settings, session, root))))
+    _write_configuration(settings, gather(settings, session, root))
     session.close()
     _raise_file_limit()
     asyncio.run(_keep(settings, root, config_file))
+
+
+def _write_configuration(settings: Settings, conf: NodeConf) -> None:
+    """Render and write; a refusal leaves the configuration in place in force, for every phone's way to 999 hangs on this node being up.
+
+    Raises:
+        Misconfigured: it is refused, and there is none in place.
+    """
+    try:
+        write_files(settings.conf_dir, dict(render(conf)))
+    except Misconfigured as error:
+        if not (settings.conf_dir / "extensions.conf").exists():
+            raise
+        log.error("configuration_refused", reason=error.message, hint=error.hint)  # noqa: TRY400  a traceback says no more
 
 
 def services(settings: Settings, root: Root) -> list[Service]:

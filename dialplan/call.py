@@ -24,6 +24,7 @@ _KINDS = {"m": TargetKind.MOBILE, "l": TargetKind.LANDLINE, "e": TargetKind.ENDP
 _KIND_CODES = {value: key for key, value in _KINDS.items()}
 _ROUTED_BY = {value.value: value for value in RoutedBy}
 _NUMBER = re.compile(r"\+?[0-9]{0,40}\Z")
+_DIALLED = re.compile(r"\+[0-9]{7,15}\Z|[0-9]{3,6}\Z", re.ASCII)  # a short code stands as it is
 _CLAIMED = re.compile(r"[0-9+]{0,100}\Z")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
 _REASON = re.compile(r"[a-z0-9_]{0,40}\Z")
@@ -51,7 +52,7 @@ class Leg(msgspec.Struct, frozen=True):
     """One target by one trunk."""
 
     kind: TargetKind
-    address: str  # E.164, or the endpoint's name
+    address: str  # E.164, a short code, or the endpoint's name
     trunk: str  # empty for a registered phone
 
     @property
@@ -206,7 +207,7 @@ def _leg(text: str) -> Leg:
     address, separator, trunk = rest.partition(":")
     if kind not in _KINDS or not separator or not (trunk == "" or _NAME.match(trunk)):
         raise Invalid("a leg has a kind, an address and a trunk")
-    if not (_NAME.match(address) if kind == "e" else re.match(r"\+[0-9]{7,15}\Z", address)):
+    if not (_NAME.match(address) if kind == "e" else _DIALLED.match(address)):
         raise Invalid("a leg's address is neither a number nor a phone")
     return Leg(kind=_KINDS[kind], address=address, trunk=trunk)
 

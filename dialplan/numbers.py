@@ -27,6 +27,7 @@ __all__ = [
     "format_for",
     "is_crown_dependency",
     "is_drama",
+    "last_code",
     "mask",
     "parse_dialled",
     "parse_number",
@@ -40,7 +41,7 @@ class ShortCodeKind(StrEnum):
     EMERGENCY = "emergency"  # 999, 112, 18000 (emergency call by relay)
     ESSENTIAL = "essential"  # always allowed: 101, 111, 105, 119, 159, 116xxx
     DIRECTORY = "directory"  # 118xxx, premium
-    FEATURE = "feature"  # network features: 1471, 1571, and dialling prefixes alone
+    FEATURE = "feature"  # network features and operators: 1471, 1571, 100, 123, 155, 195, and dialling prefixes alone
 
 
 class ShortCode(msgspec.Struct, frozen=True):
@@ -67,7 +68,7 @@ class Dialled(msgspec.Struct, frozen=True):
 
 _EMERGENCY = frozenset({"999", "112", "18000"})
 _ESSENTIAL = frozenset({"101", "105", "111", "119", "159"})
-_FEATURES = frozenset({"1471", "1571"})
+_FEATURES = frozenset({"1471", "1571", "100", "123", "155", "195"})
 _PREFIXES = ("18001", "18002", "1470", "141")
 
 _GATE = re.compile(r"\+?[0-9][0-9 ().\-]{1,22}\Z", re.ASCII)
@@ -146,6 +147,14 @@ def parse_dialled(text: str) -> Dialled:
 def short_code(text: str) -> ShortCode | None:
     """Return the short code that a text is, or None. Never raises."""
     return _short_code(_SEPARATORS.sub("", text)) if _GATE.match(text) else None
+
+
+def last_code(text: str) -> ShortCode | None:
+    """Return the short code that is dialled, behind dialling prefixes too, or None. Never raises."""
+    try:
+        return parse_dialled(text).short_code
+    except Invalid:
+        return None
 
 
 def classify(number: E164) -> NumberClass:

@@ -11,8 +11,9 @@ import re
 from importlib import resources
 
 import jinja2
-import msgspec
 
+from dialplan import emergency_call
+from dialplan.node_conf import Directories, NodeConf
 from ringfence.errors import Invalid
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
@@ -20,83 +21,10 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?\Z")
 _WORD = re.compile(r"[A-Za-z0-9_.+@-]{1,80}\Z")
 _SECRET = re.compile(r"[A-Za-z0-9_.+@/=!*%:,~^-]{1,128}\Z")
 _PATH = re.compile(r"/[A-Za-z0-9_./+@-]*\Z")
+_SITE = re.compile(r"(\+[1-9][0-9]{6,14})?\Z", re.ASCII)
 _HA1 = re.compile(r"[0-9a-f]{32}\Z")
 
 SECRET_FILES = frozenset({"ari.conf", "manager.conf", "pjsip.conf"})
-
-
-class Directories(msgspec.Struct, frozen=True):
-    """Asterisk's folders, absolute."""
-
-    etc: str
-    modules: str
-    data: str
-    db: str
-    keys: str
-    agi: str
-    spool: str
-    run: str
-    log: str
-
-
-class Login(msgspec.Struct, frozen=True):
-    """A loopback service of Asterisk and who may use it."""
-
-    host: str
-    port: int
-    user: str = ""
-    secret: str = ""
-
-
-class TrunkConf(msgspec.Struct, frozen=True):
-    """A trunk as PJSIP needs it."""
-
-    name: str
-    host: str
-    port: int
-    transport: str  # udp, tcp or tls
-    match: tuple[str, ...]
-    inbound: bool
-    outbound: bool
-    diversion: bool
-    username: str
-    password: str
-    register: bool
-
-
-class PhoneConf(msgspec.Struct, frozen=True):
-    """A customer's phone as PJSIP needs it."""
-
-    name: str
-    ha1: str
-
-
-class Tls(msgspec.Struct, frozen=True):
-    """Certificate and key of the TLS transport."""
-
-    cert: str
-    key: str
-
-
-class NodeConf(msgspec.Struct, frozen=True):
-    """Everything that the configuration of one Asterisk is made from."""
-
-    node: str
-    app: str
-    dirs: Directories
-    ari: Login
-    ami: Login
-    agi: Login
-    sip_host: str
-    sip_port: int
-    external_host: str
-    rtp_start: int
-    rtp_end: int
-    max_calls: int
-    qualify_seconds: int
-    tls: Tls | None
-    trunks: tuple[TrunkConf, ...]
-    phones: tuple[PhoneConf, ...]
 
 
 def render(conf: NodeConf) -> dict[str, str]:
@@ -104,10 +32,14 @@ def render(conf: NodeConf) -> dict[str, str]:
 
     Raises:
         Invalid: a value has a shape that it must not have.
+        Misconfigured: a phone that may call has no way to 999.
         jinja2.UndefinedError: a template names a variable that does not exist.
     """
     check(conf)
+    emergency_call.check_ways(conf.trunks, conf.phones)
     values = {field: getattr(conf, field) for field in conf.__struct_fields__}
+    values |= {"codes": emergency_call.CODES, "forms": tuple(emergency_call.dialled_forms()), "ways": emergency_call.in_turn(conf.trunks)}
+    values |= {"call_back_seconds": emergency_call.CALL_BACK_SECONDS, "call_back_ring": emergency_call.CALL_BACK_RING}
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     files: dict[str, str] = {}
     for entry in (resources.files("dialplan") / "templates").iterdir():
@@ -144,6 +76,7 @@ def check(conf: NodeConf) -> None:
         _match(_NAME, trunk.name, "a trunk's name")
         _match(_HOST, trunk.host, f"the host of trunk {trunk.name}")
         _match(re.compile(r"(udp|tcp|tls)\Z"), trunk.transport, f"the transport of trunk {trunk.name}")
+        _match(re.compile(r"(e164_plus|e164|national)\Z"), trunk.number_format, f"the number format of trunk {trunk.name}")
         if trunk.transport == "tls" and conf.tls is None:
             raise Invalid(f"trunk {trunk.name} wants TLS, but no certificate is set", hint="set asterisk.tls_cert and asterisk.tls_key")
         for address in trunk.match:
@@ -155,6 +88,7 @@ def check(conf: NodeConf) -> None:
     for phone in conf.phones:
         _match(_NAME, phone.name, "a phone's name")
         _match(_HA1, phone.ha1, f"the digest of phone {phone.name}")
+        _match(_SITE, phone.site, f"the number that phone {phone.name} presents to 999")
         names.add(phone.name)
     if len(names) != len(conf.trunks) + len(conf.phones) or names & {"ours", "global", "udp", "tcp", "tls"}:
         raise Invalid("two trunks or phones share a name, or one is called ours, global, udp, tcp or tls", hint="rename one of them")

@@ -17,7 +17,7 @@ from dialplan.call import CallFacts, Leg, LegResult, Routed, TriedAttempt
 from dialplan.causes import Verdict
 from dialplan.emergency.matrix import judge
 from dialplan.identity import Identity, for_own_call, for_phone, for_trunk, signalled_number
-from dialplan.numbers import Dialled, classify, format_for, parse_dialled
+from dialplan.numbers import Dialled, ShortCodeKind, classify, format_for, last_code, parse_dialled
 from ringfence.errors import Invalid
 from ringfence.values import (
     E164,
@@ -188,8 +188,12 @@ class _Context:
         self.note("phone", phone is None or not phone.enabled, "unknown" if phone is None else ("enabled" if phone.enabled else "disabled"))
         if phone is None or not phone.enabled:
             return self.end("unknown_endpoint", causes.REJECTED)
+        if phone.receive_only:
+            self.note("receive only", True, "the phone takes calls only")
+            return self.end("receive_only", causes.REJECTED)
+        essential = self._essential()
         refusal = self._check_account(phone.account_id)
-        if refusal:
+        if refusal and not essential:
             return self.end(refusal, causes.REJECTED)
         own = self.plan.did(phone.caller_did) if phone.caller_did else None
         usable = own is not None and own.state is DidState.ACTIVE and own.account_id == phone.account_id
@@ -202,6 +206,9 @@ class _Context:
             self.note("dialled number", True, error.message)
             return self.end("invalid_number", causes.UNALLOCATED)
         self.did = own.e164
+        if essential:
+            self.facts = msgspec.structs.replace(self.facts, called=essential, caller=own.e164)
+            return self._own_attempt(essential, own.e164, withheld=False)
         if dialled.e164 is None:
             return self._short_code(dialled)
         refusal = self._emergency_record(phone)
@@ -218,6 +225,14 @@ class _Context:
         if refusal:
             return self.end(refusal, causes.REJECTED)
         return self._own_attempt(dialled.e164, own.e164, withheld=withheld)
+
+    def _essential(self) -> str:
+        """Return the code when one is called that must always be possible (101, 111, 116 123, ...), whatever the account's state and limit."""
+        code = last_code(self.facts.called)
+        if code is None or code.kind is not ShortCodeKind.ESSENTIAL:
+            return ""
+        self.note("essential number", True, "always possible, with the number shown")
+        return code.code
 
     def _short_code(self, dialled: Dialled) -> End:
         code = dialled.short_code
@@ -313,19 +328,21 @@ class _Context:
         self.note(rule, True, f"by trunk {trunk.name} (priority {trunk.priority}, weight {trunk.weight})")
         return trunk
 
-    def _own_attempt(self, number: E164, own: E164, *, withheld: bool) -> Decision:
+    def _own_attempt(self, number: str, own: E164, *, withheld: bool) -> Decision:
         results = [result for attempt in self.question.tried for result in attempt.results]
         trunk = self._pick_trunk("destination", results)
         if trunk is None:
             return self._exhausted(results)
-        kind = TargetKind.MOBILE if classify(number) is NumberClass.MOBILE else TargetKind.LANDLINE
+        short = not number.startswith("+")
+        mobile = not short and classify(E164(number)) is NumberClass.MOBILE
         leg = AttemptLeg(
-            leg=Leg(kind, number, trunk.name),
-            dial_number=format_for(number, trunk.number_format),
+            leg=Leg(TargetKind.MOBILE if mobile else TargetKind.LANDLINE, number, trunk.name),
+            dial_number=number if short else format_for(E164(number), trunk.number_format),
             identity=for_own_call(own, trunk, withheld=withheld),
             capacity=trunk.capacity,
         )
-        return self._attempt((leg,), 120)
+        attempt = self._attempt((leg,), 120)
+        return msgspec.structs.replace(attempt, concurrency_limit=None) if short else attempt
 
     def _attempt(self, legs: tuple[AttemptLeg, ...], ring_seconds: int) -> Attempt:
         limit = self.account.concurrency_limit if self.account else None

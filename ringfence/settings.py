@@ -40,7 +40,9 @@ class Asterisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     qualify_seconds: int = 30  # OPTIONS to each trunk, so that a dead one is known before a call; 0 = off
     tls_cert: str = ""  # certificate and key of the TLS transport, for trunks that use it
     tls_key: str = ""
-    max_calls: int = 0  # asterisk.conf maxcalls; 0 = no limit
+    max_calls: int = 0  # ordinary calls at once; 0 = no limit
+    emergency_calls: int = 4  # calls to 999 for which Asterisk keeps room on top of max_calls
+    emergency_wait: float = 6.0  # seconds after which an emergency trunk that neither rings nor answers is passed over, 1 to 20
 
 
 class Ari(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -296,6 +298,8 @@ def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def _check(settings: Settings) -> None:
+    if not (1 <= settings.asterisk.emergency_wait <= 20 and 1 <= settings.asterisk.emergency_calls <= 1000):
+        raise Misconfigured("asterisk.emergency_wait or asterisk.emergency_calls is out of range", hint="1 to 20 seconds, and room for 1 to 1000 calls")
     if not settings.node or not all(c.isascii() and (c.isalnum() or c == "-") for c in settings.node):
         raise Misconfigured(f"node is {settings.node!r}", hint="use lower-case letters, digits and '-'")
     for host in (settings.ari.host, settings.agi.host, settings.ami.host, settings.health.host):

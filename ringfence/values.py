@@ -104,6 +104,7 @@ class RoutedBy(StrEnum):
     AGI = "agi"
     ASTDB = "astdb"
     DIALPLAN = "dialplan"  # nobody was asked: refused by the static dialplan
+    STATIC = "static"  # an emergency call, or a call back to where one was made: the rendered dialplan alone
 
 
 class Disposition(StrEnum):
@@ -187,3 +188,4 @@ class PlanEndpoint(msgspec.Struct, frozen=True):
     caller_did: E164 | None  # the DID its own calls present
     enabled: bool
     record: RecordFacts  # what is held of that DID for 999
+    receive_only: bool  # may it take calls only

@@ -13,7 +13,8 @@ from ari_app.configuration.files import changed, difference, locked, read_files,
 from ari_app.configuration.gather import gather
 from ari_app.configuration.secrets import make_secrets
 from ari_app.configuration.shown import shown_settings
-from dialplan.render import NodeConf, render
+from dialplan.node_conf import NodeConf
+from dialplan.render import render
 from ringfence.commands.installation import Installation, installed
 from ringfence.commands.options import example, json_option
 from ringfence.errors import Conflict, Misconfigured

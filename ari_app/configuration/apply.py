@@ -14,7 +14,7 @@ from ari_app.ami.client import AmiClient
 from ari_app.configuration.files import changed, locked, read_files, write_files
 from ari_app.configuration.reload import Plan, complaints, plan_reload
 from ari_app.configuration.verify import verify_running
-from dialplan.render import NodeConf
+from dialplan.node_conf import NodeConf
 from ringfence.errors import Misconfigured, Refused, RingfenceError, Unavailable
 from ringfence.settings import Settings
 

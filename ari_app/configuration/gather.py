@@ -7,9 +7,9 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from ari_app.private.root import Root, own_asterisk, private_root
-from dialplan.render import Directories, Login, NodeConf, PhoneConf, Tls, TrunkConf
+from dialplan.node_conf import Directories, Login, NodeConf, PhoneConf, Tls, TrunkConf
 from ringfence.errors import Misconfigured
-from ringfence.models import Trunk
+from ringfence.models import Endpoint, Trunk
 from ringfence.queries.accounts import list_endpoints
 from ringfence.queries.trunks import list_trunks
 from ringfence.settings import Settings, read_secret
@@ -17,7 +17,7 @@ from ringfence.values import CallerIdMode, TrunkDirection
 
 
 def gather(settings: Settings, session: Session, root: Root | None = None) -> NodeConf:
-    """Return everything that the configuration is made from; disabled trunks and phones are left out.
+    """Return everything that the configuration is made from; disabled trunks and phones are left out, and the phones of closed accounts.
 
     Args:
         settings: this installation's.
@@ -40,10 +40,12 @@ def gather(settings: Settings, session: Session, root: Root | None = None) -> No
         rtp_start=settings.asterisk.rtp_start,
         rtp_end=settings.asterisk.rtp_end,
         max_calls=settings.asterisk.max_calls,
+        emergency_calls=settings.asterisk.emergency_calls,
+        emergency_wait=settings.asterisk.emergency_wait,
         qualify_seconds=settings.asterisk.qualify_seconds,
         tls=_tls(settings),
         trunks=tuple(sorted((_trunk(trunk) for trunk in list_trunks(session) if trunk.enabled), key=lambda trunk: trunk.name)),
-        phones=tuple(PhoneConf(name=endpoint.name, ha1=endpoint.ha1) for endpoint, _ in list_endpoints(session) if endpoint.enabled),
+        phones=tuple(_phone(endpoint) for endpoint, _ in list_endpoints(session, open_only=True) if endpoint.enabled),
     )
 
 
@@ -106,4 +108,16 @@ def _trunk(trunk: Trunk) -> TrunkConf:
         username=trunk.username or "",
         password=read_secret(Path(trunk.password_file)) if trunk.password_file else "",
         register=trunk.register,
+        number_format=str(trunk.number_format),
+        emergency=trunk.emergency,
+    )
+
+
+def _phone(endpoint: Endpoint) -> PhoneConf:
+    return PhoneConf(
+        name=endpoint.name,
+        ha1=endpoint.ha1,
+        account=endpoint.account_id,
+        site=endpoint.emergency_did or endpoint.caller_did or "",
+        receive_only=endpoint.receive_only,
     )

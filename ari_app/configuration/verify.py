@@ -13,7 +13,8 @@ import msgspec
 
 from ari_app.ami.client import AmiClient
 from ari_app.ari import http
-from dialplan.render import NodeConf
+from ari_app.configuration.verify_emergency import verify_emergency
+from dialplan.node_conf import NodeConf
 from ringfence.errors import NotFound, Refused, RingfenceError
 from ringfence.settings import Settings
 
@@ -29,7 +30,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 async def verify_running(client: AmiClient, conf: NodeConf, texts: Mapping[str, str]) -> list[Finding]:
-    """Look whether Asterisk has what the files say: modules, trunks and phones, dialplan.
+    """Look whether Asterisk has what the files say: modules, trunks and phones, dialplan, and the way of each phone to 999.
 
     Raises:
         Unavailable: Asterisk stopped answering.
@@ -38,6 +39,7 @@ async def verify_running(client: AmiClient, conf: NodeConf, texts: Mapping[str, 
         Finding("modules", await _modules(client, texts["modules.conf"])),
         Finding("endpoints", await _endpoints(client, conf)),
         Finding("dialplan", await _dialplan(client, texts["extensions.conf"])),
+        Finding("emergency calls", await verify_emergency(client, conf)),
     ]
 
 

@@ -35,7 +35,9 @@ sip_port = {sip}
 rtp_start = {rtp_start}
 rtp_end = {rtp_end}
 root = "{root}"
-qualify_seconds = 0
+qualify_seconds = {qualify_seconds}
+max_calls = {max_calls}
+emergency_wait = {emergency_wait}
 
 [ari]
 port = {ari}
@@ -69,7 +71,7 @@ class PrivateNode:
         name: its name among nodes that share a store.
         database_url: the store; SQLite below `home` when empty.
         sip_host: the loopback address its Asterisk listens on.
-        options: other values of the settings file: `max_rate`, `log_level`, `rtp_start`, `rtp_end`.
+        options: other values of the settings file: `max_rate`, `qualify_seconds`, `max_calls`, `emergency_wait`, `log_level`, `rtp_start`, `rtp_end`.
     """
 
     def __init__(self, root: Root, home: Path, *, name: str = "node1", database_url: str = "", sip_host: str = "127.0.0.1", **options: object) -> None:
@@ -79,7 +81,15 @@ class PrivateNode:
         self._process: subprocess.Popen[bytes] | None = None
         self.home.mkdir(parents=True, exist_ok=True)
         if not self.config.exists():
-            values: dict[str, object] = {"log_level": "info", "max_rate": 500.0, "rtp_start": 12000, "rtp_end": 19998}
+            values: dict[str, object] = {
+                "log_level": "info",
+                "max_rate": 500.0,
+                "qualify_seconds": 0,
+                "max_calls": 0,
+                "emergency_wait": 6.0,
+                "rtp_start": 12000,
+                "rtp_end": 19998,
+            }
             values |= dict(zip(_PORTS, free_ports(len(_PORTS), (sip_host, "127.0.0.1")), strict=True))
             values |= {"name": name, "home": self.home, "database_url": database_url, "sip_host": sip_host, "root": root.path or ""}
             self.config.write_text(_SETTINGS.format(**(values | options)), encoding="utf-8")

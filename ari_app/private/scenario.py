@@ -45,6 +45,12 @@ class Rings(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[str, ...] = ()
 
 
+class Stalls(msgspec.Struct, frozen=True, kw_only=True):
+    """A carrier that takes a call and then gives no sign: 100, and nothing until the caller gives up."""
+
+    headers: tuple[str, ...] = ()
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A caller. Exactly one of three ends is awaited: answered, refused with `expect`, or given up by the caller."""
 
@@ -71,7 +77,7 @@ class Register(msgspec.Struct, frozen=True, kw_only=True):
     expect: int = 200  # final status
 
 
-Callee = Answers | Refuses | Rings
+Callee = Answers | Refuses | Rings | Stalls
 
 
 def render(scenario: Callee | Call | Register) -> str:
@@ -90,6 +96,8 @@ def render(scenario: Callee | Call | Register) -> str:
             return _fill("callee.xml", status=scenario.status, reason=reason, ring_ms=scenario.ring_ms, talk_ms=None, headers=scenario.headers)
         case Rings():
             return _fill("callee.xml", status=None, reason="", ring_ms=0, talk_ms=None, headers=scenario.headers)
+        case Stalls():
+            return _fill("callee.xml", status=None, reason="", ring_ms=0, talk_ms=None, headers=scenario.headers, stalls=True)
         case Call():
             display = re.sub(r'(["\\])', r"\\\1", scenario.display)  # a quoted-string, RFC 3261 section 25.1
             return _fill("call.xml", **msgspec.structs.asdict(scenario) | {"display": display, "headers": _call_headers(scenario)})
@@ -123,7 +131,7 @@ def _escape(text: str) -> str:
 
 
 def _fill(name: str, **values: object) -> str:
-    return _environment.get_template(name).render(**values)
+    return _environment.get_template(name).render(**{"stalls": False} | values)
 
 
 _environment = jinja2.Environment(

@@ -26,7 +26,22 @@ _SHAPE = re.compile(
     re.ASCII,
 )
 _ISSUERS = re.compile(r"[3456]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720")
-_NUMBERS = frozenset({"e164", "did", "caller", "called", "caller_did", "forwarded_to", "address", "number", "network_number", "key"})
+_NUMBERS = frozenset(
+    {
+        "e164",
+        "did",
+        "caller",
+        "called",
+        "caller_did",
+        "emergency_did",
+        "presented",
+        "forwarded_to",
+        "address",
+        "number",
+        "network_number",
+        "key",
+    }
+)
 _LONGEST_NUMBER = 15  # digits, E.164
 
 

@@ -33,7 +33,15 @@ _REQUEST = Source("emergency_submission", "finished_at", ("id",), "account_id", 
 _OF_ACCOUNT = ("did.account_id", "did_ownership.account_id", "endpoint.account_id")
 _ACCOUNT = Source("account", CLOSED, ("id",), "id", unless=_OF_ACCOUNT)
 # An account's own policy governs what the account leaves behind, so it goes after all of that: without it the operator's default would take over.
-_LEFT = ("account.id", *_OF_ACCOUNT, "call.account_id", "invoice_line.account_id", "emergency_address.account_id", "emergency_submission.account_id")
+_LEFT = (
+    "account.id",
+    *_OF_ACCOUNT,
+    "call.account_id",
+    "invoice_line.account_id",
+    "emergency_address.account_id",
+    "emergency_call.account_id",
+    "emergency_submission.account_id",
+)
 _POLICY = Source("account_policy", "since", ("account_id",), "account_id", unless=_LEFT)
 
 CATALOGUE: Mapping[DataClass, tuple[Kept, ...]] = MappingProxyType(
@@ -44,7 +52,7 @@ CATALOGUE: Mapping[DataClass, tuple[Kept, ...]] = MappingProxyType(
         ),
         DataClass.NUMBERING: (_plain("did_ownership", "until", ("id",), _E.NUMBER_RELEASED, account="account_id", numbers=("e164",)),),
         DataClass.ACCOUNT: (
-            Kept(Source("endpoint", CLOSED, ("name",), "account_id", ("caller_did",)), {_E.ACCOUNT_CLOSED: CLOSED}),
+            Kept(Source("endpoint", CLOSED, ("name",), "account_id", ("caller_did", "emergency_did")), {_E.ACCOUNT_CLOSED: CLOSED}),
             Kept(_ACCOUNT, {_E.ACCOUNT_CLOSED: CLOSED}),
             Kept(_POLICY, {_E.ACCOUNT_CLOSED: "since"}),
         ),
@@ -52,6 +60,7 @@ CATALOGUE: Mapping[DataClass, tuple[Kept, ...]] = MappingProxyType(
             Kept(_REQUEST, {_E.SUPERSEDED: "finished_at"}),
             _plain("emergency_address", "superseded_at", ("id",), _E.SUPERSEDED, account="account_id", numbers=("e164",)),
         ),
+        DataClass.EMERGENCY_CALL: (_plain("emergency_call", "started_at", ("call_id",), _E.CALL_STARTED, account="account_id", numbers=("presented",)),),
         DataClass.PLAN_CHANGE: (_plain("plan_change", "changed_at", ("version", "kind", "key"), _E.RECORDED, numbers=("key",)),),
         DataClass.LEGAL_HOLD: (Kept(_HOLD, {_E.CASE_CLOSED: "released_at"}),),
         DataClass.INCIDENT: (_plain("incident", "closed_at", ("id",), _E.CASE_CLOSED),),

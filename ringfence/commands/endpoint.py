@@ -19,6 +19,7 @@ from ringfence.errors import Conflict, Invalid, Unavailable
 from ringfence.models import Endpoint
 from ringfence.output import Column, emit, emit_one, note, say, warn
 from ringfence.queries import accounts, emergency
+from ringfence.queries.accounts import EndpointValues
 
 REALM = "ringfence"  # as in pjsip.conf; part of the digest, so it never changes
 _PASSWORD_LENGTH = 24  # of 62 characters: 142 bits, more than the MD5 digest can hold
@@ -26,6 +27,8 @@ _COLUMNS = (
     Column("name", "endpoint"),
     Column("account", "account"),
     Column("caller_did", "presents"),
+    Column("emergency_did", "presents to 999"),
+    Column("receive_only", "receive only"),
     Column("enabled", "enabled"),
     Column("created_at", "since"),
 )
@@ -36,6 +39,7 @@ _password_out = click.option(
     metavar="FILE",
     help="Write the password to a new file of mode 0600 instead of printing it.",
 )
+_emergency_did = click.option("--emergency-did", type=NUMBER, help="The number of its site, which 999 is shown, when it is another [default: that of --did].")
 
 
 @click.group()
@@ -47,13 +51,24 @@ def endpoint() -> None:
 @click.argument("name", type=NAME)
 @click.option("--account", "ref", required=True, help="Whose phone it is.")
 @click.option("--did", type=NUMBER, help="The account's number that its own calls present.")
+@_emergency_did
+@click.option("--receive-only", is_flag=True, help="Refuse its calls: it takes calls only, and needs no way to 999.")
 @_password_out
 @installed
-def add(installation: Installation, name: str, ref: str, did: str | None, password_out: Path | None) -> None:
+def add(installation: Installation, name: str, ref: str, did: str | None, emergency_did: str | None, password_out: Path | None, *, receive_only: bool) -> None:
     """Make an endpoint and its password, which is shown once and kept only as a digest."""
     password = _new_password()
     with installation.changing() as session:
-        accounts.add_endpoint(session, installation.clock, name, ref, caller_did=did, ha1=_ha1(name, password))
+        accounts.add_endpoint(
+            session,
+            installation.clock,
+            name,
+            ref,
+            caller_did=did,
+            ha1=_ha1(name, password),
+            emergency_did=emergency_did,
+            receive_only=receive_only,
+        )
         _hand_over(password, password_out)
         blocked = _blocked(session, did)
     if blocked:
@@ -99,21 +114,34 @@ def show(installation: Installation, name: str, *, as_json: bool) -> None:
         emit_one({**_row(one, owner), "rung_by": accounts.forwarding_to(session, one.name), "ordinary_calls": calls}, as_json=as_json)
 
 
-@endpoint.command("set", epilog=example("ringfence endpoint set desk-12 --did 02079460456"))
+@endpoint.command(
+    "set",
+    epilog=example("ringfence endpoint set desk-12 --did 02079460456", "ringfence endpoint set lobby --receive-only"),
+)
 @click.argument("name")
 @click.option("--did", type=NUMBER, help="The account's number that its own calls present.")
 @click.option("--no-did", is_flag=True, help="Present none: its own calls are refused.")
+@_emergency_did
+@click.option("--no-emergency-did", is_flag=True, help="Show 999 the number of --did.")
+@click.option("--receive-only/--no-receive-only", default=None, help="Refuse its calls, or take them.")
 @installed
-def set_(installation: Installation, name: str, did: str | None, *, no_did: bool) -> None:
-    """Change the number that an endpoint's own calls present."""
-    if (did is None) == (not no_did):
-        raise Invalid("give either --did NUMBER or --no-did")
+def set_(installation: Installation, /, name: str, **options: Any) -> None:
+    """Change the numbers that an endpoint's own calls present, and whether it may call at all."""
+    values: EndpointValues = {}
+    if options["did"] or options["no_did"]:
+        values["caller_did"] = _one_of(options["did"], options["no_did"], "--did")
+    if options["emergency_did"] or options["no_emergency_did"]:
+        values["emergency_did"] = _one_of(options["emergency_did"], options["no_emergency_did"], "--emergency-did")
+    if options["receive_only"] is not None:
+        values["receive_only"] = options["receive_only"]
+    if not values:
+        raise Invalid("nothing to set", hint="'ringfence endpoint set --help' lists what can be set")
     with installation.changing() as session:
-        accounts.set_endpoint(session, installation.clock, name, caller_did=did)
-        blocked = _blocked(session, did)
+        one = accounts.set_endpoint(session, installation.clock, name, **values)
+        blocked = _blocked(session, one.caller_did)
     if blocked:
         warn(blocked)
-    say(f"endpoint {name} is changed")
+    say(f"endpoint {name} is changed; 'ringfence config apply' takes it to Asterisk for calls to 999")
 
 
 @endpoint.command(epilog=example("ringfence endpoint enable desk-12"))
@@ -162,7 +190,21 @@ def _blocked(session: Session, did: str | None) -> str:
 
 
 def _row(one: Endpoint, owner: str) -> dict[str, Any]:
-    return {"name": one.name, "account": owner, "caller_did": one.caller_did, "enabled": one.enabled, "created_at": one.created_at}
+    return {
+        "name": one.name,
+        "account": owner,
+        "caller_did": one.caller_did,
+        "emergency_did": one.emergency_did,
+        "receive_only": one.receive_only,
+        "enabled": one.enabled,
+        "created_at": one.created_at,
+    }
+
+
+def _one_of(number: str | None, none: bool, option: str) -> str | None:
+    if number and none:
+        raise Invalid(f"give either {option} NUMBER or --no-{option[2:]}")
+    return number
 
 
 def _new_password() -> str:

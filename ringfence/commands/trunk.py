@@ -34,6 +34,7 @@ _COLUMNS = (
     Column("caller_id_mode", "caller id"),
     Column("number_format", "numbers"),
     Column("capacity", "capacity", right=True),
+    Column("emergency", "999", right=True),
 )
 _APPLY = "'ringfence config apply' takes it to Asterisk"
 
@@ -60,6 +61,7 @@ _OPTIONS = (
     click.option("--network-number", type=Checked("number", _network_number), help="Send this as P-Asserted-Identity."),
     click.option("--capacity", type=click.IntRange(1, 100_000), help="Channels at once on one node [default: no limit]."),
     click.option("--cause", "causes", multiple=True, metavar="CODE=VERDICT", help="Own rule, e.g. 404=transient or q21=final; repeat for several."),
+    click.option("--emergency", type=click.IntRange(0, 1000), help="Take calls to 999 and no other; lower is tried first. Needs --direction outbound."),
 )
 
 
@@ -78,6 +80,7 @@ def trunk() -> None:
     epilog=example(
         "ringfence trunk add carrier-a --host sip.example.com --match 192.0.2.0/28 --caller-id pass_diversion",
         "ringfence trunk add carrier-b --host 198.51.100.7 --direction outbound --priority 20 --cause 404=transient",
+        "ringfence trunk add carrier-a-999 --host sip.example.com --direction outbound --emergency 10",
     )
 )
 @click.argument("name", type=NAME)
@@ -120,7 +123,7 @@ def show(installation: Installation, name: str, *, as_json: bool) -> None:
 @click.option(
     "--clear",
     multiple=True,
-    type=click.Choice(["match", "login", "network-number", "capacity", "causes"]),
+    type=click.Choice(["match", "login", "network-number", "capacity", "causes", "emergency"]),
     help="Take a value away; login is user name, password file and registration.",
 )
 @installed
@@ -162,7 +165,7 @@ def remove(installation: Installation, name: str, *, commit: bool) -> None:
     """Remove a trunk; calls that it carries go on."""
     with installation.changing(commit=commit) as session:
         trunks.remove_trunk(session, installation.clock, name)
-        left = sum(1 for one in trunks.list_trunks(session) if one.enabled and one.direction is not TrunkDirection.INBOUND)
+        left = sum(1 for one in trunks.list_trunks(session) if one.enabled and one.direction is not TrunkDirection.INBOUND and one.emergency is None)
     effect = f"{left} enabled trunk(s) are left for outbound calls"
     say(f"trunk {name} is removed: {effect}; {_APPLY}" if commit else f"would remove trunk {name}: {effect}")
     if not commit:
@@ -198,6 +201,7 @@ def _cleared(names: tuple[str, ...]) -> dict[str, Any]:
         "network-number": {"network_number": None},
         "capacity": {"capacity": None},
         "causes": {"causes": {}},
+        "emergency": {"emergency": None},
     }
     return {key: value for name in names for key, value in empty[name].items()}
 

@@ -6,6 +6,7 @@ from ringfence.models.base import Base, DataClass
 from ringfence.models.billing import InvoiceLine
 from ringfence.models.calls import Call, LedgerOffset, Leg, Node, ReconciledDay, SetAsideLine
 from ringfence.models.emergency import EmergencyRecord, EmergencySubmission
+from ringfence.models.emergency_calls import EmergencyCall
 from ringfence.models.holds import HeldRow, HoldState, LegalHold
 from ringfence.models.numbering import Did, DidOwnership, Target
 from ringfence.models.plan import PlanChange, PlanState
@@ -37,6 +38,7 @@ __all__ = [
     "DataClass",
     "Did",
     "DidOwnership",
+    "EmergencyCall",
     "EmergencyRecord",
     "EmergencySubmission",
     "Endpoint",

@@ -35,6 +35,10 @@ class Endpoint(Base):
     name: Mapped[str] = mapped_column(String(40), primary_key=True, info=about(_ACCOUNT, "SIP user name, also the PJSIP endpoint", personal=True))
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), index=True, info=about(_ACCOUNT, "whose phone it is"))
     caller_did: Mapped[str | None] = mapped_column(ForeignKey("did.e164"), index=True, info=about(_ACCOUNT, "the number its own calls present", personal=True))
+    emergency_did: Mapped[str | None] = mapped_column(
+        ForeignKey("did.e164"), index=True, info=about(_ACCOUNT, "the number of its site, presented to 999; else the other", personal=True)
+    )
+    receive_only: Mapped[bool] = mapped_column(info=about(_ACCOUNT, "may it take calls only"))
     ha1: Mapped[str] = mapped_column(String(64), info=about(_ACCOUNT, "digest of its password, for registration", personal=True, source="system"))
     enabled: Mapped[bool] = mapped_column(info=about(_ACCOUNT, "may it register and call"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=about(_ACCOUNT, "when it was made", source="system"))

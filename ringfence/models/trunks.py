@@ -36,4 +36,5 @@ class Trunk(Base):
     network_number: Mapped[str | None] = mapped_column(String(16), info=about(_TRUNKING, "sent as P-Asserted-Identity"))
     capacity: Mapped[int | None] = mapped_column(Integer, info=about(_TRUNKING, "channels at once on one node"))
     causes: Mapped[dict[str, Any]] = mapped_column(JSON, info=about(_TRUNKING, "which refusals are final; overrides the defaults"))
+    emergency: Mapped[int | None] = mapped_column(Integer, info=about(_TRUNKING, "its turn in calls to 999; it takes no other calls"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=about(_TRUNKING, "when it was made", source="system"))

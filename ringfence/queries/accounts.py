@@ -27,6 +27,8 @@ class EndpointValues(TypedDict, total=False):
     """What can be set on an endpoint; a key that is not given stays as it is."""
 
     caller_did: str | None
+    emergency_did: str | None
+    receive_only: bool
     ha1: str
     enabled: bool
 
@@ -115,7 +117,9 @@ def get_open_account(session: Session, ref: str) -> Account:
     return account
 
 
-def add_endpoint(session: Session, clock: Clock, name: str, ref: str, *, caller_did: str | None, ha1: str) -> Endpoint:
+def add_endpoint(
+    session: Session, clock: Clock, name: str, ref: str, *, caller_did: str | None, ha1: str, emergency_did: str | None = None, receive_only: bool = False
+) -> Endpoint:
     """Make an enabled endpoint of an account.
 
     Args:
@@ -125,6 +129,8 @@ def add_endpoint(session: Session, clock: Clock, name: str, ref: str, *, caller_
         ref: the account.
         caller_did: the account's DID that its own calls present.
         ha1: MD5 of `name:realm:password` (RFC 2617), 32 hexadecimal digits.
+        emergency_did: the account's DID that 999 is shown; None = `caller_did`.
+        receive_only: refuse its calls, so that it needs no way to 999.
 
     Raises:
         NotFound: as `get_account`.
@@ -135,7 +141,17 @@ def add_endpoint(session: Session, clock: Clock, name: str, ref: str, *, caller_
     refuse_taken_name(session, name)
     account = get_open_account(session, ref)
     _check_caller_did(session, account, caller_did)
-    endpoint = Endpoint(name=name, account_id=account.id, caller_did=caller_did, ha1=ha1, enabled=True, created_at=clock.now())
+    _check_caller_did(session, account, emergency_did)
+    endpoint = Endpoint(
+        name=name,
+        account_id=account.id,
+        caller_did=caller_did,
+        emergency_did=emergency_did,
+        receive_only=receive_only,
+        ha1=ha1,
+        enabled=True,
+        created_at=clock.now(),
+    )
     session.add(endpoint)
     session.flush()
     return endpoint
@@ -154,11 +170,13 @@ def get_endpoint(session: Session, name: str) -> Endpoint:
     return endpoint
 
 
-def list_endpoints(session: Session, *, account_id: int | None = None) -> list[tuple[Endpoint, str]]:
-    """Return the endpoints, by name, each with its account's reference."""
+def list_endpoints(session: Session, *, account_id: int | None = None, open_only: bool = False) -> list[tuple[Endpoint, str]]:
+    """Return the endpoints, by name, each with its account's reference; `open_only` leaves out those of closed accounts."""
     statement = select(Endpoint, Account.ref).join(Account, Account.id == Endpoint.account_id).order_by(Endpoint.name)
     if account_id is not None:
         statement = statement.where(Endpoint.account_id == account_id)
+    if open_only:
+        statement = statement.where(Account.state != AccountState.CLOSED)
     return [(endpoint, ref) for endpoint, ref in session.execute(statement)]
 
 
@@ -171,8 +189,8 @@ def set_endpoint(session: Session, clock: Clock, name: str, **values: Unpack[End
     """
     bump(session, clock, [(ChangeKind.ENDPOINT, name)])
     endpoint = get_endpoint(session, name)
-    if "caller_did" in values:
-        _check_caller_did(session, session.get_one(Account, endpoint.account_id), values["caller_did"])
+    for number in (values.get("caller_did"), values.get("emergency_did")):
+        _check_caller_did(session, session.get_one(Account, endpoint.account_id), number)
     for key, value in values.items():
         setattr(endpoint, key, value)
     session.flush()

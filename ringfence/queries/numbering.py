@@ -218,8 +218,9 @@ def end_ownership(session: Session, clock: Clock, numbers: Sequence[str]) -> lis
     emergency.leave(session, clock, numbers)
     for batch in batched(numbers, KEYS):
         session.execute(update(DidOwnership).where(DidOwnership.e164.in_(batch), DidOwnership.until.is_(None)).values(until=now))
-        phones = session.scalars(update(Endpoint).where(Endpoint.caller_did.in_(batch)).values(caller_did=None).returning(Endpoint.name))
-        changes.extend((ChangeKind.ENDPOINT, name) for name in phones)
+        for column in (Endpoint.caller_did, Endpoint.emergency_did):
+            phones = session.scalars(update(Endpoint).where(column.in_(batch)).values({column: None}).returning(Endpoint.name))
+            changes.extend((ChangeKind.ENDPOINT, name) for name in phones)
     return changes
 
 

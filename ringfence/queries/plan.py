@@ -141,7 +141,7 @@ def load_accounts(session: Session, keys: Iterable[str] | None = None) -> Iterat
 
 
 def load_trunks(session: Session, keys: Iterable[str] | None = None) -> Iterator[PlanTrunk]:
-    """Yield trunks, enabled or not: those with these names, or all."""
+    """Yield trunks, enabled or not: those with these names, or all. Emergency trunks are not among them: no rule may ever choose one."""
     columns = select(
         Trunk.name,
         Trunk.direction,
@@ -153,7 +153,8 @@ def load_trunks(session: Session, keys: Iterable[str] | None = None) -> Iterator
         Trunk.network_number,
         Trunk.capacity,
         Trunk.causes,
-    ).order_by(Trunk.name)
+    )
+    columns = columns.where(Trunk.emergency.is_(None)).order_by(Trunk.name)
     for row in _rows(session, columns, Trunk.name, keys):
         yield PlanTrunk(*row)
 
@@ -163,12 +164,20 @@ def load_endpoints(session: Session, keys: Iterable[str] | None = None) -> Itera
     held = and_(EmergencyRecord.e164 == Endpoint.caller_did, EmergencyRecord.account_id == Endpoint.account_id, EmergencyRecord.superseded_at.is_(None))
     known = (type_coerce(EmergencyRecord.location, String), type_coerce(EmergencyRecord.state, String), EmergencyRecord.standing)
     columns = (
-        select(Endpoint.name, Endpoint.account_id, Endpoint.caller_did, Endpoint.enabled, *known, EmergencyRecord.acknowledged_at.is_not(None))
+        select(
+            Endpoint.name,
+            Endpoint.account_id,
+            Endpoint.caller_did,
+            Endpoint.enabled,
+            Endpoint.receive_only,
+            *known,
+            EmergencyRecord.acknowledged_at.is_not(None),
+        )
         .outerjoin(EmergencyRecord, held)
         .order_by(Endpoint.name)
     )
     for row in _rows(session, columns, Endpoint.name, keys):
-        yield PlanEndpoint(row[0], row[1], row[2], enabled=row[3], record=_facts(*row[4:]))
+        yield PlanEndpoint(row[0], row[1], row[2], enabled=row[3], receive_only=row[4], record=_facts(*row[5:]))
 
 
 def _rows(session: Session, columns: Select[*tuple[Any, ...]], key: Any, keys: Iterable[Any] | None) -> Iterator[Any]:

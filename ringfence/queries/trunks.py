@@ -35,6 +35,7 @@ class TrunkValues(TypedDict, total=False):
     network_number: str | None
     capacity: int | None
     causes: dict[str, str]
+    emergency: int | None
 
 
 _DEFAULTS: TrunkValues = {
@@ -53,6 +54,7 @@ _DEFAULTS: TrunkValues = {
     "network_number": None,
     "capacity": None,
     "causes": {},
+    "emergency": None,
 }
 
 
@@ -117,6 +119,13 @@ def remove_trunk(session: Session, clock: Clock, name: str) -> None:
 
 
 def _check_whole(trunk: Trunk) -> None:
+    if trunk.emergency is not None:
+        if trunk.direction is not TrunkDirection.OUTBOUND:
+            raise Invalid("an emergency trunk only takes calls to 999", hint="add --direction outbound; another trunk brings the carrier's calls")
+        if trunk.network_number or trunk.capacity is not None:
+            raise Invalid(
+                "an emergency trunk shows the number of the caller's site only, and has no limit of channels", hint="leave --network-number and --capacity out"
+            )
     if trunk.register and not trunk.username:
         raise Invalid("a trunk that registers needs a user name", hint="add --username and --password-file")
     if bool(trunk.username) != bool(trunk.password_file):

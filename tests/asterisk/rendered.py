@@ -15,16 +15,20 @@ from ari_app.configuration.secrets import make_secrets
 from ari_app.private.asterisk import AriDoor, PrivateAsterisk
 from ari_app.private.ports import free_ports
 from ari_app.private.root import Root
-from dialplan.render import NodeConf, render
+from dialplan.node_conf import NodeConf
+from dialplan.render import render
 from ringfence import migrate
 from ringfence.clock import SystemClock
 from ringfence.queries.accounts import add_account, add_endpoint
+from ringfence.queries.numbering import add_did, assign_did
 from ringfence.queries.trunks import add_trunk
 from ringfence.session import make_engine
 from ringfence.settings import Agi, Ami, Ari, Asterisk, Health, Settings, read_secret
-from ringfence.values import TrunkDirection
+from ringfence.values import E164, NumberClass, TrunkDirection
 
 CARRIER, MOBILE = "127.0.0.2", "127.0.0.3"
+SITE = E164("+442079460123")
+WAYS = ("first-999", "second-999")
 PHONE_SECRET = "the-phone-s-secret"
 PHONE_HA1 = hashlib.md5(f"desk:ringfence:{PHONE_SECRET}".encode(), usedforsecurity=False).hexdigest()
 
@@ -48,7 +52,11 @@ class Rendered:
         clock = SystemClock()
         with Session(self.engine) as session:
             add_account(session, clock, "ACME-1", "Acme", None)
-            add_endpoint(session, clock, "desk", "ACME-1", caller_did=None, ha1=PHONE_HA1)
+            add_did(session, clock, SITE, NumberClass.GEOGRAPHIC)
+            assign_did(session, clock, SITE, "ACME-1")
+            add_endpoint(session, clock, "desk", "ACME-1", caller_did=None, emergency_did=SITE, ha1=PHONE_HA1)
+            for turn, (name, port) in enumerate(zip(WAYS, free_ports(2), strict=True)):
+                add_trunk(session, clock, name, host=MOBILE, port=port, direction=TrunkDirection.OUTBOUND, emergency=turn)
             add_trunk(session, clock, "carrier-a", host=CARRIER, port=carrier, match=[CARRIER])
             add_trunk(session, clock, "mobile-a", host=MOBILE, port=carrier, direction=TrunkDirection.OUTBOUND)
             session.commit()

@@ -43,7 +43,9 @@ from tests.asterisk.commands import read_command, run_command
 CARRIER, MOBILE, PHONE = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 ACCOUNT = "acme"
 TRUNKS = ("first", "second", "third", "silent", "diverting")
-PHONES = {"desk": ACCOUNT, "lobby": ACCOUNT, "hall": ACCOUNT, "closed-desk": ACCOUNT, "late-desk": "late"}
+PHONES = {"desk": ACCOUNT, "lobby": ACCOUNT, "hall": ACCOUNT, "closed-desk": ACCOUNT, "late-desk": "late", "cellar": "late"}
+WAYS = ("blue", "green")  # to 999, in this order
+WAIT = 1.5  # seconds after which a silent one of them is passed over
 RINGS = 2  # seconds; shorter than an operator may set, so that tests are quick
 
 _DEFAULTS: TrunkValues = {
@@ -92,10 +94,11 @@ class Stage:
     def __init__(self, root: Root, home: Path, **options: Any) -> None:
         self.root = root
         self.work = home / "sipp"
-        self.node = PrivateNode(root, home / "node", **options)
+        self.node = PrivateNode(root, home / "node", **{"emergency_wait": WAIT, **options})
         self.numbers = Numbers()
         self.secrets = {name: secrets.token_hex(12) for name in PHONES}
-        self.ports = dict(zip((*TRUNKS, *PHONES), free_ports(len(TRUNKS) + len(PHONES)), strict=True))
+        self.ports = dict(zip((*TRUNKS, *WAYS, *PHONES), free_ports(len(TRUNKS) + len(WAYS) + len(PHONES)), strict=True))
+        self.sites: dict[str, E164] = {}  # the number that 999 is shown, by phone
         self._changed = False
         self._clock = SystemClock()
         self._engine = make_engine(self.node.settings)
@@ -116,8 +119,13 @@ class Stage:
             trunks.add_trunk(session, self._clock, "carrier", **carrier)
             for ref in dict.fromkeys(PHONES.values()):
                 accounts.add_account(session, self._clock, ref, f"{ref.title()} Ltd", None)
+            for turn, name in enumerate(WAYS):
+                trunks.add_trunk(session, self._clock, name, host=MOBILE, port=self.ports[name], direction=TrunkDirection.OUTBOUND, emergency=turn)
             for name, ref in PHONES.items():
-                accounts.add_endpoint(session, self._clock, name, ref, caller_did=None, ha1=_ha1(name, self.secrets[name]))
+                site = self.sites[name] = self.numbers.did()
+                numbering.add_did(session, self._clock, site, classify(site))
+                numbering.assign_did(session, self._clock, site, ref)
+                accounts.add_endpoint(session, self._clock, name, ref, caller_did=None, emergency_did=site, ha1=_ha1(name, self.secrets[name]))
             accounts.set_endpoint(session, self._clock, "closed-desk", enabled=False)
         self.node.start()
 
@@ -178,12 +186,13 @@ class Stage:
         wait_until(lambda: self.metric("ringfence_plan_version") >= wanted, 10, "the plan to be in use")
         self._changed = False
 
-    def did(self, *turns: Sequence[str], account: str = ACCOUNT, seconds: int = RINGS, number: str | None = None) -> E164:
-        """Make a number that forwards to these turns; each turn is numbers or phones that ring together."""
+    def did(self, *turns: Sequence[str], account: str = ACCOUNT, seconds: int = RINGS, number: str | None = None, again: bool = False) -> E164:
+        """Make a number that forwards to these turns; each turn is numbers or phones that ring together. `again`: it is there already."""
         did = E164(number) if number else self.numbers.did()
         with self.changing() as session:
-            numbering.add_did(session, self._clock, did, classify(did))
-            numbering.assign_did(session, self._clock, did, account)
+            if not again:
+                numbering.add_did(session, self._clock, did, classify(did))
+                numbering.assign_did(session, self._clock, did, account)
             numbering.replace_targets(session, self._clock, did, [_target(place, text, seconds) for place, turn in enumerate(turns, 1) for text in turn])
         return did
 

@@ -110,7 +110,7 @@ def plan(count: int) -> Snapshot:
             causes={},
         )
     snapshot.accounts = {1: PlanAccount(1, AccountState.ACTIVE, None), 2: PlanAccount(2, AccountState.ACTIVE, None)}
-    snapshot.endpoints = {"desk": PlanEndpoint("desk", 1, None, enabled=True, record=NOTHING_KNOWN)}
+    snapshot.endpoints = {"desk": PlanEndpoint("desk", 1, None, enabled=True, record=NOTHING_KNOWN, receive_only=False)}
     for index in range(count):
         target = PlanTarget(1, TargetKind.MOBILE, f"+447700900{index % 1000:03d}", 25)
         snapshot.dids[number(index)] = PlanDid(number(index), 1 + index % 2, DidState.ACTIVE, (target,))
@@ -154,7 +154,7 @@ def test_a_change_reaches_every_number_that_it_touches(node: Rendered) -> None:
         assert await keeper.follow(client, [(ChangeKind.ACCOUNT, "2")]) == 49
         assert len(await held(client)) == 50
 
-        snapshot.endpoints["desk"] = PlanEndpoint("desk", 1, None, enabled=False, record=NOTHING_KNOWN)
+        snapshot.endpoints["desk"] = PlanEndpoint("desk", 1, None, enabled=False, record=NOTHING_KNOWN, receive_only=False)
         assert await keeper.follow(client, [(ChangeKind.ENDPOINT, "desk")]) == 1
         assert number(99) not in await held(client)
 

@@ -21,7 +21,7 @@ from dialplan.render import SECRET_FILES
 from ringfence.clock import SystemClock
 from ringfence.errors import Conflict, Refused
 from ringfence.queries.trunks import add_trunk, remove_trunk
-from tests.asterisk.rendered import CARRIER, Rendered, sip_request
+from tests.asterisk.rendered import CARRIER, SITE, WAYS, Rendered, sip_request
 
 pytestmark = pytest.mark.asterisk
 
@@ -112,14 +112,14 @@ def test_a_trunk_appears_and_goes_without_a_restart(node: Rendered) -> None:
     done = applied(node)
     assert done.changed == ("pjsip.conf",)
     assert done.restart == ()
-    assert endpoints(node) == {"carrier-a", "carrier-b", "desk", "mobile-a"}
+    assert endpoints(node) == {"carrier-a", "carrier-b", "desk", "mobile-a", *WAYS}
     answer = sip_request("INVITE", "127.0.0.4", node.settings.asterisk.sip_port, user="+442079460123", to="+442079460001")
     assert answer == "404 Not Found"
     with Session(node.engine) as session:
         remove_trunk(session, SystemClock(), "carrier-b")
         session.commit()
     applied(node)
-    assert endpoints(node) == {"carrier-a", "desk", "mobile-a"}
+    assert endpoints(node) == {"carrier-a", "desk", "mobile-a", *WAYS}
     assert sip_request("INVITE", "127.0.0.4", node.settings.asterisk.sip_port, user="+442079460123", to="+442079460001") == "401 Unauthorized"
     assert node.asterisk.pid == before
     assert node.asterisk.running
@@ -130,6 +130,10 @@ BROKEN: dict[str, tuple[str, Callable[[str], str]]] = {
     "a dialplan without a context": ("extensions.conf", lambda text: text.replace("[leg]\nexten => s,1", "[leg]\n; exten => s,1")),
     "an endpoint option that does not exist": ("pjsip.conf", lambda text: text.replace("identify_by = username", "identify_by = nobody")),
     "an endpoint without its transport's name": ("pjsip.conf", lambda text: text.replace("type = endpoint", "type = nothing")),
+    "a phone whose site has another number": ("extensions.conf", lambda text: text.replace(f"RF_SITE={SITE}", "RF_SITE=+442079460999")),
+    "a way to 999 that is left out": ("extensions.conf", lambda text: text.replace("Dial(PJSIP/999@second-999", "Dial(PJSIP/999@carrier-a")),
+    "an emergency number that leads elsewhere": ("extensions.conf", lambda text: text.replace("Goto(emergency,112,1)", "Goto(unanswered,s,1)")),
+    "a phone in another context": ("pjsip.conf", lambda text: text.replace("context = from-phone", "context = from-trunk")),
     "a section that does not close": ("pjsip.conf", lambda text: text.replace("[desk](ours)", "[desk(ours)")),
 }
 
@@ -145,7 +149,7 @@ def test_what_asterisk_rejects_leaves_the_old_files_in_force(node: Rendered, wha
     assert caught.value.hint == "the old files are back and in force"
     assert changed(texts, read_files(node.settings.conf_dir, texts)) == []
     assert [finding for finding in verified(node) if finding.problem] == []
-    assert endpoints(node) == {"carrier-a", "desk", "mobile-a"}
+    assert endpoints(node) == {"carrier-a", "desk", "mobile-a", *WAYS}
 
 
 def test_what_only_a_restart_takes_is_said(node: Rendered) -> None:

@@ -1,4 +1,4 @@
-"""Customers' phones: they register, numbers ring them, they call out with their number, and 999 is refused with a clear cause."""
+"""Customers' phones: they register, numbers ring them, they call out with their number, and what is barred is refused with a clear cause."""
 
 from __future__ import annotations
 
@@ -193,17 +193,6 @@ def test_what_a_phone_may_not_call(stage: Stage, own: E164, number: str, called:
     booked = stage.booked(before + 1, inbound_trunk="desk", refusal=refusal)[-1]
     booked.shows(called=called, disposition="unallocated" if heard == 404 else "refused", billable_seconds=0)
     assert booked.legs == []
-    assert own
-
-
-@pytest.mark.parametrize("number", ["999", "112", "18000", "141999", "1470112", "18001999"])
-def test_an_emergency_call_is_refused_with_a_clear_cause(stage: Stage, own: E164, number: str) -> None:
-    with stage.behind(first=Answers()) as carriers:
-        stage.dial("desk", number, expect=403)
-    assert invites(carriers["first"]) == []
-    straight = number in {"999", "112", "18000"}
-    booked = stage.cdr(called=number, inbound_trunk="desk")
-    booked.shows(refusal="emergency_not_provisioned", disposition="refused", direction="outbound", routed_by="dialplan" if straight else "ari")
     assert own
 
 

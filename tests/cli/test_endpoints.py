@@ -73,6 +73,11 @@ def test_an_endpoint_is_changed_and_removed(stocked: CommandLine) -> None:
     assert [(row["enabled"], row["caller_did"]) for row in stocked.ok("endpoint", "list", "--account", "ACME", "--json").data] == [(False, None)]
     stocked.ok("endpoint", "enable", "desk-1")
     stocked.ok("endpoint", "set", "desk-1", "--did", "02079460123")
+    stocked.ok("endpoint", "set", "desk-1", "--emergency-did", "02079460123", "--receive-only")
+    shown = stocked.ok("endpoint", "show", "desk-1", "--json").data
+    assert (shown["caller_did"], shown["emergency_did"], shown["receive_only"]) == ("+442079460123", "+442079460123", True)
+    stocked.ok("endpoint", "set", "desk-1", "--no-emergency-did", "--no-receive-only")
+    assert stocked.ok("endpoint", "show", "desk-1", "--json").data["emergency_did"] is None
     assert "would remove" in stocked.ok("endpoint", "remove", "desk-1").out
     assert len(stocked.ok("endpoint", "list", "--json").data) == 1
     stocked.ok("endpoint", "remove", "desk-1", "--commit")
@@ -88,7 +93,7 @@ def test_an_endpoint_is_changed_and_removed(stocked: CommandLine) -> None:
         (("add", "anonymous", "--account", "ACME"), 2, "taken by the configuration"),
         (("add", "desk-2", "--account", "NOBODY"), 4, "ringfence account list"),
         (("add", "desk-2", "--account", "ACME", "--did", "02079460999"), 3, "ringfence number list --account ACME"),
-        (("set", "desk-1"), 2, "--no-did"),
+        (("set", "desk-1"), 2, "nothing to set"),
         (("set", "desk-1", "--did", "02079460123", "--no-did"), 2, "either"),
         (("password", "desk-9"), 4, "did you mean desk-1?"),
         (("list", "--account", "AMCE"), 4, "did you mean ACME?"),

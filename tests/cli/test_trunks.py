@@ -58,6 +58,7 @@ def test_a_trunk_has_everything_that_was_given(ringfence: CommandLine) -> None:
         "network_number": "+442079460999",
         "capacity": 60,
         "causes": {"404": "transient", "q21": "final"},
+        "emergency": None,
     }
 
 
@@ -71,6 +72,14 @@ def test_values_are_set_and_cleared(stocked: CommandLine) -> None:
     assert [row["enabled"] for row in stocked.ok("trunk", "list", "--json").data] == [False]
     stocked.ok("trunk", "enable", "carrier-a")
     assert "carrier-a" in stocked.ok("trunk", "list").out
+
+
+def test_an_emergency_trunk_takes_no_other_calls(stocked: CommandLine) -> None:
+    stocked.ok("trunk", "add", "first-999", "--host", "192.0.2.9", "--direction", "outbound", "--emergency", "10")
+    assert stocked.ok("trunk", "show", "first-999", "--json").data["emergency"] == 10
+    assert "1 enabled trunk(s) are left" in stocked.ok("trunk", "remove", "first-999").out
+    stocked.ok("trunk", "set", "first-999", "--clear", "emergency")
+    assert stocked.ok("trunk", "show", "first-999", "--json").data["emergency"] is None
 
 
 @pytest.mark.parametrize(
@@ -94,6 +103,8 @@ def test_values_are_set_and_cleared(stocked: CommandLine) -> None:
         (("add", "b", "--host", "192.0.2.1", "--direction", "outbound", "--cause", "200=final"), 2, "SIP status"),
         (("add", "b", "--host", "192.0.2.1", "--direction", "outbound", "--network-number", "0909 879 0123"), 2, "network number"),
         (("add", "b", "--host", "192.0.2.1", "--port", "0"), 2, "--port"),
+        (("add", "b", "--host", "192.0.2.1", "--match", "192.0.2.1", "--emergency", "10"), 2, "--direction outbound"),
+        (("add", "b", "--host", "192.0.2.1", "--direction", "outbound", "--emergency", "10", "--capacity", "3"), 2, "no limit of channels"),
         (("set", "carrier-a"), 2, "nothing to set"),
         (("set", "carrier-a", "--clear", "match"), 2, "--match"),
         (("set", "carier-a", "--weight", "1"), 4, "did you mean carrier-a?"),

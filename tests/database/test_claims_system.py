@@ -88,7 +88,7 @@ def test_a_trunk_in_plain(lived: Engine, settings: Settings, host: str, transpor
 
 def test_phones_on_an_open_address(lived: Engine, settings: Settings) -> None:
     def phone(session: Session) -> None:
-        session.add(Endpoint(name="desk-1", account_id=1, ha1="0" * 32, enabled=True, created_at=NOW))
+        session.add(Endpoint(name="desk-1", account_id=1, receive_only=False, ha1="0" * 32, enabled=True, created_at=NOW))
 
     outside = msgspec.structs.replace(settings, asterisk=Asterisk(sip_host="192.0.2.1"))
     assert red(checked(lived, outside)) == set()

@@ -83,7 +83,7 @@ def test_sql_and_the_matrix_agree_on_everything_that_can_be_held(session: Sessio
         expected[e164] = RecordFacts(location, state, standing, acknowledged) if location else RecordFacts()
         session.add(Did(e164=e164, number_class=NumberClass.GEOGRAPHIC, state=DidState.ACTIVE, account_id=account.id, created_at=START))
         session.flush()
-        session.add(Endpoint(name=f"desk-{number}", account_id=account.id, caller_did=e164, ha1="0" * 32, enabled=True, created_at=START))
+        session.add(Endpoint(name=f"desk-{number}", account_id=account.id, caller_did=e164, receive_only=False, ha1="0" * 32, enabled=True, created_at=START))
         if location:
             session.add(held(number, e164, account.id, expected[e164]))
     session.flush()

@@ -58,7 +58,7 @@ def test_the_whole_plan_is_what_was_provisioned(session: Session) -> None:
     account_id = found.accounts[0].account_id
     assert found.version == current_version(session)
     assert found.accounts == (PlanAccount(account_id, AccountState.ACTIVE, 10),)
-    assert found.endpoints == (PlanEndpoint("desk-1", account_id, DID, enabled=True, record=NOTHING_KNOWN),)
+    assert found.endpoints == (PlanEndpoint("desk-1", account_id, DID, enabled=True, record=NOTHING_KNOWN, receive_only=False),)
     assert found.trunks == (
         PlanTrunk("carrier-a", TrunkDirection.BOTH, True, 10, 100, CallerIdMode.DID, NumberFormat.E164_PLUS, SPARE, None, {"404": "transient"}),
     )

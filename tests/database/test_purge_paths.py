@@ -114,7 +114,7 @@ def _fill(engine: Engine, source: Source) -> None:
 
 def _row(table: str) -> dict[str, Any]:
     """Return a row of a table whose every moment is long ago."""
-    fixed: dict[str, Any] = {"number_class": "voip", "e164": DID, "caller_did": None, "policy": "recommended"}
+    fixed: dict[str, Any] = {"number_class": "voip", "e164": DID, "caller_did": None, "emergency_did": None, "policy": "recommended"}
     fixed["state"] = {"account": "closed", "emergency_address": "withdrawn", "emergency_submission": "done"}.get(table, "inactive")
     fixed |= {"location": "fixed", "action": "submit"}
     values = {}

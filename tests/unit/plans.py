@@ -84,8 +84,12 @@ def phone_target(name: str = "desk-1", position: int = 1, seconds: int = 25) -> 
     return PlanTarget(position=position, kind=TargetKind.ENDPOINT, address=name, ring_seconds=seconds)
 
 
-def phone(name: str = "desk-1", *, account_id: int = 1, caller_did: str | None = DID, enabled: bool = True, record: RecordFacts = ACCEPTED) -> PlanEndpoint:
-    return PlanEndpoint(name=name, account_id=account_id, caller_did=E164(caller_did) if caller_did else None, enabled=enabled, record=record)
+def phone(
+    name: str = "desk-1", *, account_id: int = 1, caller_did: str | None = DID, enabled: bool = True, record: RecordFacts = ACCEPTED, receive_only: bool = False
+) -> PlanEndpoint:
+    return PlanEndpoint(
+        name=name, account_id=account_id, caller_did=E164(caller_did) if caller_did else None, enabled=enabled, record=record, receive_only=receive_only
+    )
 
 
 def trunk(name: str = "trunk-a", **changes: Any) -> PlanTrunk:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dialplan.render import SECRET_FILES, Directories, Login, NodeConf, PhoneConf, Tls, TrunkConf, render
-from ringfence.errors import Invalid
+from dialplan.node_conf import Directories, Login, NodeConf, PhoneConf, Tls, TrunkConf
+from dialplan.render import SECRET_FILES, render
+from ringfence.errors import Invalid, Misconfigured
 
 DIRS = Directories("/etc/a", "/usr/m", "/usr/d", "/var/db", "/var/k", "/var/agi", "/var/s", "/run/a", "/var/log/a")
 TRUNK = TrunkConf(
@@ -26,6 +27,12 @@ TRUNK = TrunkConf(
     username="user",
     password="a-pass",
     register=True,
+    number_format="e164_plus",
+    emergency=None,
+)
+WAYS = tuple(
+    msgspec.structs.replace(TRUNK, name=name, host=f"{name}.example.com", match=(), inbound=False, username="", password="", register=False, emergency=turn)
+    for turn, name in enumerate(("first-999", "second-999"))
 )
 CONF = NodeConf(
     node="node1",
@@ -40,10 +47,12 @@ CONF = NodeConf(
     rtp_start=10000,
     rtp_end=20000,
     max_calls=100,
+    emergency_calls=4,
+    emergency_wait=6.0,
     qualify_seconds=30,
     tls=Tls("/etc/cert.pem", "/etc/key.pem"),
-    trunks=(TRUNK,),
-    phones=(PhoneConf("desk", "0" * 32),),
+    trunks=(TRUNK, *WAYS),
+    phones=(PhoneConf("desk", "0" * 32, 7, "+442079460123", receive_only=False),),
 )
 
 Sections = list[tuple[str, list[tuple[str, str]]]]
@@ -107,14 +116,14 @@ def test_what_is_rendered() -> None:
 
 
 def test_a_tcp_trunk_s_transport_is_in_its_addresses() -> None:
-    _, aor, _, _, registration = named(render(msgspec.structs.replace(CONF, trunks=(msgspec.structs.replace(TRUNK, transport="tcp"),))), "carrier-a")
+    _, aor, _, _, registration = named(render(msgspec.structs.replace(CONF, trunks=(msgspec.structs.replace(TRUNK, transport="tcp"), *WAYS))), "carrier-a")
     assert aor["contact"] == ["sip:sip.example.com:5060;transport=tcp"]
     assert registration["server_uri"] == ["sip:sip.example.com:5060;transport=tcp"]
 
 
 def test_an_outbound_trunk_takes_no_calls() -> None:
     trunk = msgspec.structs.replace(TRUNK, inbound=False, username="", password="", register=False)
-    endpoint, aor = named(render(msgspec.structs.replace(CONF, trunks=(trunk,))), "carrier-a")
+    endpoint, aor = named(render(msgspec.structs.replace(CONF, trunks=(trunk, *WAYS))), "carrier-a")
     assert endpoint["context"] == ["nowhere"]
     assert aor["contact"]
 
@@ -122,11 +131,11 @@ def test_an_outbound_trunk_takes_no_calls() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"phones": (PhoneConf("carrier-a", "0" * 32),)},
-        {"phones": (PhoneConf("ours", "0" * 32),)},
-        {"tls": None, "trunks": (msgspec.structs.replace(TRUNK, transport="tls"),)},
-        {"trunks": (msgspec.structs.replace(TRUNK, transport="ws"),)},
-        {"trunks": (msgspec.structs.replace(TRUNK, password=""),)},
+        {"phones": (PhoneConf("carrier-a", "0" * 32, 7, "+442079460123", receive_only=False),)},
+        {"phones": (PhoneConf("ours", "0" * 32, 7, "+442079460123", receive_only=False),)},
+        {"tls": None, "trunks": (msgspec.structs.replace(TRUNK, transport="tls"), *WAYS)},
+        {"trunks": (msgspec.structs.replace(TRUNK, transport="ws"), *WAYS)},
+        {"trunks": (msgspec.structs.replace(TRUNK, password=""), *WAYS)},
     ],
 )
 def test_what_does_not_fit_together_is_refused(change: dict[str, Any]) -> None:
@@ -157,10 +166,11 @@ PLACES = [
     ("agi", "host"),
     ("tls", "cert"),
     ("tls", "key"),
-    *(("trunks", field) for field in ("name", "host", "transport", "username", "password")),
+    *(("trunks", field) for field in ("name", "host", "transport", "username", "password", "number_format")),
     ("trunks", "match"),
     ("phones", "name"),
     ("phones", "ha1"),
+    ("phones", "site"),
 ]
 
 
@@ -172,7 +182,7 @@ def placed(place: tuple[str, ...], value: str) -> NodeConf:
     field = rest[0]
     current = getattr(CONF, head)
     if isinstance(current, tuple):
-        return replace(CONF, **{head: (replace(current[0], **{field: ("192.0.2.1", value) if field == "match" else value}),)})
+        return replace(CONF, **{head: (replace(current[0], **{field: ("192.0.2.1", value) if field == "match" else value}), *current[1:])})
     return replace(CONF, **{head: replace(current, **{field: value})})
 
 
@@ -197,7 +207,7 @@ def test_no_value_carries_syntax_into_a_file(place: tuple[str, ...], value: str)
     conf = placed(place, value)
     try:
         files = render(conf)
-    except Invalid:
+    except (Invalid, Misconfigured):
         return
     expected = EXPECTED
     if place == ("external_host",) and not value:

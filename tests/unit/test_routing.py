@@ -111,6 +111,7 @@ REFUSED: list[tuple[str, CallFacts, PlanOf, dict[str, Any], tuple[str, int]]] = 
         {},
         ("account_not_active", causes.REJECTED),
     ),
+    ("receive only", from_phone("07700900123"), PlanOf([did()], endpoints=[phone(receive_only=True)]), {}, ("receive_only", causes.REJECTED)),
     ("no own number", from_phone("07700900123"), PlanOf([did()], endpoints=[phone(caller_did=None)]), {}, ("no_caller_number", causes.REJECTED)),
     ("another's number", from_phone("07700900123"), PlanOf([did(account_id=2)], endpoints=[phone()]), {}, ("no_caller_number", causes.REJECTED)),
     (
@@ -125,7 +126,8 @@ REFUSED: list[tuple[str, CallFacts, PlanOf, dict[str, Any], tuple[str, int]]] = 
     ("emergency", from_phone("999"), PlanOf([did()], endpoints=[phone()]), {}, ("emergency_not_provisioned", causes.REJECTED)),
     ("emergency, withheld", from_phone("141112"), PlanOf([did()], endpoints=[phone()]), {}, ("emergency_not_provisioned", causes.REJECTED)),
     ("relay emergency", from_phone("18000"), PlanOf([did()], endpoints=[phone()]), {}, ("emergency_not_provisioned", causes.REJECTED)),
-    ("short code", from_phone("101"), PlanOf([did()], endpoints=[phone()]), {}, ("short_code_not_provisioned", causes.REJECTED)),
+    ("voicemail", from_phone("1571"), PlanOf([did()], endpoints=[phone()]), {}, ("short_code_not_provisioned", causes.REJECTED)),
+    ("speaking clock", from_phone("123"), PlanOf([did()], endpoints=[phone()]), {}, ("short_code_not_provisioned", causes.REJECTED)),
     ("directory", from_phone("118500"), PlanOf([did()], endpoints=[phone()]), {}, ("short_code_not_provisioned", causes.REJECTED)),
     *(
         (name, from_phone("07700900123"), PlanOf([did()], endpoints=[phone(record=facts)]), {}, (slug, causes.REJECTED))
@@ -427,3 +429,14 @@ def test_withheld_stays_withheld_and_only_enabled_outbound_trunks_are_used(facts
         assert all(leg.identity.withheld == decision.facts.withheld for leg in decision.legs)
         if facts.direction is Direction.INBOUND:
             assert decision.facts == facts
+
+
+@pytest.mark.parametrize("dialled", ["101", "105", "111", "119", "159", "116123", "141101"])
+def test_an_essential_number_is_always_possible(dialled: str) -> None:
+    accounts = [account(state=AccountState.SUSPENDED, limit=0)]
+    plan = PlanOf([did()], endpoints=[phone(record=NOTHING_KNOWN)], accounts=accounts, trunks=[trunk(number_format=NumberFormat.NATIONAL)])
+    found = attempt(ask(from_phone(dialled), plan))
+    (leg,) = found.legs
+    assert (leg.leg.address, leg.dial_number, leg.leg.kind) == (dialled.removeprefix("141"),) * 2 + (TargetKind.LANDLINE,)
+    assert (leg.identity.number, leg.identity.withheld, found.concurrency_limit) == ("0" + DID[3:], False, None)
+    assert found.routed.account_id == 1
