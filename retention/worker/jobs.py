@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import structlog
 
+from retention.emergency import alarms, submitting
+from retention.emergency.carriers.make import make_carrier
 from retention.purge import brakes, conservation
 from retention.worker import enforce, late
 from retention.worker.job import Context, Job
@@ -29,6 +31,8 @@ def make_jobs(settings: Settings) -> tuple[Job, ...]:
         Job("standing", timedelta(minutes=1), review),
         Job("seal", timedelta(hours=1), seal),
         Job("checkpoint", timedelta(hours=1), checkpoint),
+        Job("emergency", timedelta(minutes=1), to_carrier),
+        Job("coverage", timedelta(hours=1), watch_coverage),
     )
 
 
@@ -74,3 +78,21 @@ def checkpoint(at: Context) -> None:
         begin_alone(session)
         made = audit.make_checkpoint(session, at.clock, signer)
     publish(made, at.settings.audit_dir)
+
+
+def to_carrier(at: Context) -> timedelta | None:
+    """Submit, ask after and withdraw addresses for 999 that are due, when this node has the carrier's login.
+
+    Raises:
+        Misconfigured: the settings name a carrier that cannot be had.
+    """
+    carrier = make_carrier(at.settings, at.clock)
+    if carrier is None:
+        return None
+    turned = submitting.turn(at.sessions, at.clock, carrier, at.stop)
+    return timedelta(seconds=1) if turned.more else None
+
+
+def watch_coverage(at: Context) -> None:
+    """Open and close the incidents of numbers that can call and have no accepted address for too long."""
+    alarms.review(at.sessions, at.clock)

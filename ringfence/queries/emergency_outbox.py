@@ -1,6 +1,7 @@
 """What is to be done at carriers with address records: queued in the transaction that makes it necessary, done by the worker, at least once.
 
-A number's requests are done in the order they were made: of each number only the oldest that is not finished is ever due.
+A number's requests are sent in the order they were made. One that the carrier has and has not decided holds up nobody: the next owner's
+address goes out while the last one's withdrawal is not confirmed.
 """
 
 from __future__ import annotations
@@ -59,10 +60,19 @@ def tried(session: Session, records: Sequence[str]) -> set[str]:
     return found
 
 
+def get(session: Session, request_id: int) -> EmergencySubmission:
+    """Return a request by its id, as the store has it now."""
+    return session.get_one(EmergencySubmission, request_id, populate_existing=True)
+
+
 def due(session: Session, now: datetime, *, limit: int = 100) -> list[EmergencySubmission]:
-    """Return what is to be done now: of each number the oldest unfinished request, if its time has come."""
+    """Return what is to be done now: what waits for an answer, and of each number the oldest that was not sent, if its time has come."""
     earlier = EmergencySubmission.__table__.alias("earlier")
-    waits = select(earlier.c.id).where(earlier.c.e164 == EmergencySubmission.e164, earlier.c.id < EmergencySubmission.id, earlier.c.state.in_(_OPEN)).exists()
+    waits = (
+        select(earlier.c.id)
+        .where(earlier.c.e164 == EmergencySubmission.e164, earlier.c.id < EmergencySubmission.id, earlier.c.state == SubmissionState.QUEUED)
+        .exists()
+    )
     chosen = select(EmergencySubmission).where(EmergencySubmission.state.in_(_OPEN), EmergencySubmission.next_at <= now, ~waits)
     return list(session.scalars(chosen.order_by(EmergencySubmission.next_at, EmergencySubmission.id).limit(limit)))
 
