@@ -155,7 +155,7 @@ def _of_withdrawal(task: Task, reply: Reply) -> Verdict:
 
 def _backoff(attempts: int, first: timedelta) -> timedelta:
     """Return how long to wait after so many attempts: twice as long each time, up to an hour."""
-    return min(LONGEST, first * 2 ** min(max(attempts - 1, 0), 10))
+    return min(LONGEST, first * (1 << min(max(attempts - 1, 0), 10)))
 
 
 def _write(session: Session, clock: Clock, task: Task, verdict: Verdict) -> None:

@@ -87,7 +87,7 @@ def state(sessions: sessionmaker[Session], e164: str = DID) -> AddressState | No
 
 def requests(engine: Engine) -> list[tuple[str, str, int, str | None]]:
     with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text("SELECT action, state, attempts, last_error FROM emergency_submission ORDER BY id"))]  # type: ignore[misc]
+        return [tuple(row) for row in connection.execute(text("SELECT action, state, attempts, last_error FROM emergency_submission ORDER BY id"))]
 
 
 def test_a_record_is_submitted_asked_after_and_accepted(engine: Engine, sessions: sessionmaker[Session], clock: FixedClock) -> None:
