@@ -58,7 +58,7 @@ def coverage(installation: Installation, ref: str | None, limit: int, *, as_json
     with installation.reading() as session:
         account_id = accounts.get_account(session, ref).id if ref else None
         counts = covering.coverage(session)
-        found = list(covering.gaps(session, installation.clock.now(), account_id=account_id, limit=limit or None))
+        found = list(covering.gaps(session, installation.clock.now(), account_id=account_id, limit=limit or None)) if counts.gaps else []
     if as_json:
         emit_one({**_counts(counts), "listed": found}, as_json=True)
         return

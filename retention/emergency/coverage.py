@@ -50,19 +50,15 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 def coverage(session: Session) -> Coverage:
-    """Return the counts, from one statement."""
-    can_call = covered = 0
+    """Return the counts, from one statement when every number is covered; the kinds of those that are not take a second."""
+    can_call, covered = stored.count(session)
     states: dict[str, int] = {}
     blocked: dict[str, int] = {}
-    for facts, count in stored.count_by_facts(session):
-        verdict = judge(facts)
-        can_call += count
-        if verdict.covered:
-            covered += count
-        else:
-            states[facts.state.value] = states.get(facts.state.value, 0) + count
-        if verdict.blocks:
-            blocked[verdict.blocks] = blocked.get(verdict.blocks, 0) + count
+    for facts, count in stored.count_gaps(session) if covered < can_call else ():
+        states[facts.state.value] = states.get(facts.state.value, 0) + count
+        slug = judge(facts).blocks
+        if slug:
+            blocked[slug] = blocked.get(slug, 0) + count
     return Coverage(can_call, covered, dict(sorted(states.items())), dict(sorted(blocked.items())))
 
 

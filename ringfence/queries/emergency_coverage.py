@@ -38,11 +38,17 @@ class Gap(msgspec.Struct, frozen=True):
     carrier: str | None
 
 
-def count_by_facts(session: Session) -> list[tuple[RecordFacts, int]]:
-    """Return how many numbers that can call there are of each kind, in one statement."""
-    counted = select(*_FACTS, func.count()).select_from(Did).outerjoin(EmergencyRecord, _HELD).where(*_can_call())
-    rows = session.execute(counted.group_by(*(_FACTS)))
-    return [(_facts(*row[:4]), row[4]) for row in rows]
+def count(session: Session) -> tuple[int, int]:
+    """Return how many numbers can call, and how many of them are covered: one pass without sorting, as quick as the store can walk."""
+    counted = select(func.count(), func.count(case((covered(), 1)))).select_from(Did).outerjoin(EmergencyRecord, _HELD).where(*_can_call())
+    row = session.execute(counted).one()
+    return row[0], row[1]
+
+
+def count_gaps(session: Session) -> list[tuple[RecordFacts, int]]:
+    """Return how many numbers that can call and are not covered there are of each kind."""
+    counted = select(*_FACTS, func.count()).select_from(Did).outerjoin(EmergencyRecord, _HELD).where(*_can_call(), ~covered())
+    return [(_facts(*row[:4]), row[4]) for row in session.execute(counted.group_by(*_FACTS))]
 
 
 def gaps(session: Session, *, account_id: int | None = None, limit: int | None = None) -> Iterator[Gap]:

@@ -34,7 +34,7 @@ _GAPS = (
 def emergency(reading: Reading) -> Section:
     """Return the section."""
     counts = coverage(reading.session)
-    found = list(gaps(reading.session, reading.now, limit=_MOST))
+    found = list(gaps(reading.session, reading.now, limit=_MOST)) if counts.gaps else []
     rows = tuple(_row(gap, reading) for gap in found)
     late = [row for row in rows if row["status"] == "overdue"]
     told = f"{len(late)}{' or more' if counts.gaps > len(found) else ''} number(s) that can call have had no accepted address for 999 for 72 hours or longer."
