@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from ari_app.cdr.batch import Batch, Complete, Reader
 from ari_app.cdr.departed import FILE_ID, find_departed, unhandled_starts
+from ari_app.cdr.emergency import book_emergencies, tell
 from ari_app.cdr.stats import BookerStats
 from ari_app.cdr.tail import Tail
 from ringfence.clock import Clock
@@ -162,6 +163,10 @@ class Booker:
             ledger.upsert_positions(session, self._node, batch.positions, now)
             if tells:
                 ledger.upsert_booker_seen(session, self._node, now)
+            alarms = book_emergencies(session, self._clock, self._node, [call.booking for call in batch.calls])
+        tell(alarms)
+        self.stats.emergency_calls += len(alarms)
+        self.stats.emergency_failures += sum(1 for alarm in alarms if not alarm.connected)
         return new, set_aside
 
     def _begin(self, session: Session) -> None:

@@ -16,6 +16,8 @@ _COUNTERS = {
     "lost": "Calls booked that went down with their Asterisk.",
     "set_aside": "Ledger lines that could not be booked.",
     "late": "Ledger records that came after the end of their call.",
+    "emergency_calls": "Calls to 999, 112 and 18000 booked.",
+    "emergency_failures": "Calls to 999, 112 and 18000 that nobody answered.",
     "batches": "Transactions.",
     "outages": "Times that the store or the ledger could not be reached.",
 }

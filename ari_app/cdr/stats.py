@@ -16,6 +16,8 @@ class BookerStats(msgspec.Struct):
     late: int = 0  # records that came after the end of their call
     waiting: int = 0  # calls whose end has not come yet
     batches: int = 0  # transactions
+    emergency_calls: int = 0  # calls to 999, 112 and 18000 booked
+    emergency_failures: int = 0  # of these, calls that nobody answered
     outages: int = 0  # times that the store went away
     store_up: bool = True
     lag_bytes: int = 0

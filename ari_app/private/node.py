@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,19 @@ class PrivateNode:
     def signal(self, service: str, number: signal.Signals) -> None:
         """Send a signal to one of the node's processes."""
         os.kill(self.pid(service), number)
+
+    @contextlib.contextmanager
+    def frozen(self, *services: str) -> Iterator[None]:
+        """Hold these processes where they are, and the supervisor first, so that it ends none that is stuck."""
+        assert self._process is not None  # noqa: S101  it was started
+        pids = [self._process.pid, *map(self.pid, services)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in reversed(pids):
+                os.kill(pid, signal.SIGCONT)
 
     def log(self, service: str) -> str:
         """Return what a process wrote."""
