@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from ringfence.audit.log import new_id
 from ringfence.batches import batched
 from ringfence.clock import Clock
-from ringfence.emergency import SubmissionAction, SubmissionState
+from ringfence.emergency import AddressState, SubmissionAction, SubmissionState
 from ringfence.models import EmergencyRecord, EmergencySubmission
 from ringfence.queries.rows import insert_rows
 
@@ -123,3 +123,13 @@ def counts(session: Session) -> dict[SubmissionState, int]:
     """Return how many requests are in each state."""
     rows = session.execute(select(EmergencySubmission.state, func.count()).group_by(EmergencySubmission.state))
     return {row[0]: row[1] for row in rows}
+
+
+def refused(session: Session) -> tuple[int, int]:
+    """Return how many addresses that hold a carrier refused, and how many of numbers that left it did not take out and nothing replaced."""
+    holds = select(func.count()).where(EmergencyRecord.state == AddressState.REJECTED, EmergencyRecord.superseded_at.is_(None))
+    newer = EmergencyRecord.__table__.alias("newer")
+    replaced = select(newer.c.id).where(newer.c.e164 == EmergencyRecord.e164, newer.c.superseded_at.is_(None)).exists()
+    asked = select(EmergencySubmission.id).where(EmergencySubmission.record_id == EmergencyRecord.id, EmergencySubmission.state.in_(_OPEN)).exists()
+    stays = select(func.count()).select_from(EmergencyRecord).where(EmergencyRecord.state == AddressState.WITHDRAWING, ~replaced, ~asked)
+    return session.scalar(holds) or 0, session.scalar(stays) or 0

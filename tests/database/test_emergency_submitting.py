@@ -225,12 +225,37 @@ def test_a_number_without_an_accepted_address_is_an_incident_after_one_day_and_t
         clock.set(clock.now() + hours * HOUR)
         jobs.watch_coverage(at)
         assert [cause for cause, outcome, _ in incidents_of(engine) if outcome is None] == opened
-    assert alarms.review(sessions, clock) == (1, 1)
+    assert [alarm.count for alarm in alarms.review(sessions, clock)] == [1, 1, 0]
     go(sessions, clock, Told(Reply(X.ACCEPTED)))
     jobs.watch_coverage(at)
     assert incidents_of(engine) == [("emergency_24h", "mended", "worker"), ("emergency_72h", "mended", "worker")]
     with engine.connect() as connection:
         assert not [detail for (detail,) in connection.execute(text("SELECT detail FROM incident")) if DID[-6:] in detail]
+
+
+def test_what_the_carrier_refused_is_an_incident_until_it_is_mended(engine: Engine, sessions: sessionmaker[Session], clock: FixedClock) -> None:
+    def seen() -> list[tuple[str, str | None]]:
+        alarms.review(sessions, clock)
+        return [(cause, outcome) for cause, outcome, _ in incidents_of(engine)]
+
+    carrier = Told(rejected("refused", "Postcode"), Reply(X.ACCEPTED), rejected("by_hand"), Reply(X.ACCEPTED))
+    go(sessions, clock, carrier)
+    assert seen() == [("emergency_refused", None)]
+    with sessions() as session:
+        enter(session, clock, postcode="M1 1AE")
+    assert seen() == [("emergency_refused", "mended")]
+    go(sessions, clock, carrier)
+    with sessions.begin() as session:
+        numbering.release_dids(session, clock, [DID])
+    assert len(seen()) == 1  # the carrier has not been asked yet
+    go(sessions, clock, carrier, MINUTE)
+    assert seen()[1:] == [("emergency_refused", None)]
+    with sessions.begin() as session:
+        numbering.assign_did(session, clock, DID, "OTHER", end_quarantine=True)
+    with sessions() as session:
+        enter(session, clock, name="Newcomer")  # takes the place of what was there
+    go(sessions, clock, carrier, MINUTE)
+    assert seen()[1:] == [("emergency_refused", "mended")]
 
 
 def test_every_answer_has_a_meaning_that_the_record_can_take() -> None:
