@@ -38,7 +38,7 @@ def fill(engine: Engine, count: int) -> None:
     """Write `count` numbers, each with a phone, nine in ten with an accepted address."""
     now = SystemClock().now() - timedelta(days=2)
     did = {"number_class": NumberClass.GEOGRAPHIC, "state": DidState.ACTIVE, "account_id": 1, "created_at": now}
-    phone = {"account_id": 1, "ha1": "0" * 32, "enabled": True, "created_at": now}
+    phone = {"account_id": 1, "ha1": "0" * 32, "enabled": True, "receive_only": False, "created_at": now}
     fields = {field: getattr(_ADDRESS, field) for field in _ADDRESS.__struct_fields__}
     at = {"state_at": now, "made_at": now}
     record = {**fields, "version": 1, "account_id": 1, "location": LocationClass.FIXED, "state": AddressState.ACCEPTED, "standing": False, **at}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from ringfence.audit import log
@@ -202,8 +202,9 @@ def leave(session: Session, clock: Clock, numbers: Iterable[str]) -> None:
 
 
 def presenting(session: Session, e164: str) -> list[str]:
-    """Return the phones that present a number."""
-    return list(session.scalars(select(Endpoint.name).where(Endpoint.caller_did == e164).order_by(Endpoint.name)))
+    """Return the phones that present a number, on all calls or on those to 999."""
+    mine = or_(Endpoint.caller_did == e164, Endpoint.emergency_did == e164)
+    return list(session.scalars(select(Endpoint.name).where(mine).order_by(Endpoint.name)))
 
 
 def exported(session: Session, *, account_id: int | None = None) -> Iterator[tuple[EmergencyRecord, str]]:

@@ -1,7 +1,7 @@
 """Which numbers that can call have an accepted address for 999, and which have not: one pass over numbers, phones and records by their indexes.
 
-A number can call when an account has it and a phone of that account presents it. Whether the phone or the account is blocked does not
-matter: 999 goes out all the same.
+A number can call when an account has it and a phone of that account presents it, on all calls or on those to 999. Whether the phone or the
+account is blocked does not matter: 999 goes out all the same.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def gaps(session: Session, *, account_id: int | None = None, limit: int | None =
         limit: at most so many.
     """
     first_phone = select(func.min(Endpoint.created_at)).where(*_presents()).correlate(Did).scalar_subquery()
-    since = func.coalesce(EmergencyRecord.uncovered_since, first_phone).label("since")  # ordered by its name, so that it is worked out once
+    since = func.coalesce(EmergencyRecord.uncovered_since, first_phone, Did.created_at).label("since")  # ordered by its name, so that it is worked out once
     rows: Select[*tuple[object, ...]] = (
         select(Did.e164, Account.ref, Account.id, since, EmergencyRecord.carrier, *_FACTS)
         .select_from(Did)
@@ -84,11 +84,12 @@ def covered() -> ColumnElement[bool]:
 
 
 def _can_call() -> tuple[ColumnElement[bool], ...]:
-    return (Did.account_id.is_not(None), select(Endpoint.name).where(*_presents()).correlate(Did).exists())
+    on_emergency_calls = Did.e164.in_(select(Endpoint.emergency_did).where(Endpoint.emergency_did.is_not(None), Endpoint.receive_only.is_(False)))
+    return (Did.account_id.is_not(None), or_(select(Endpoint.name).where(*_presents()).correlate(Did).exists(), on_emergency_calls))
 
 
 def _presents() -> tuple[ColumnElement[bool], ...]:
-    return (Endpoint.caller_did == Did.e164, Endpoint.account_id == Did.account_id)
+    return (Endpoint.caller_did == Did.e164, Endpoint.account_id == Did.account_id, Endpoint.receive_only.is_(False))
 
 
 def _facts(location: str | None, state: str | None, standing: bool, acknowledged: bool) -> RecordFacts:

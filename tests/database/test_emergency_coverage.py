@@ -49,6 +49,14 @@ def test_a_number_that_no_phone_presents_is_not_asked_about(stocked: Session, cl
     assert covering.coverage(stocked).can_call == 1
 
 
+def test_a_number_shown_to_999_alone_needs_an_address_and_a_phone_that_makes_no_calls_does_not(stocked: Session, clock: FixedClock) -> None:
+    accounts.add_endpoint(stocked, clock, "desk-2", "ACME", caller_did=DID, emergency_did=OTHER, ha1="0" * 32)
+    assert {gap.number: gap.since for gap in covering.gaps(stocked, clock.now())} == {DID: START, OTHER: START}
+    for name in ("desk-1", "desk-2"):
+        accounts.set_endpoint(stocked, clock, name, receive_only=True)
+    assert covering.coverage(stocked) == covering.Coverage(0, 0, {}, {})
+
+
 def test_each_gap_has_its_age_its_owner_and_its_alarms(stocked: Session, clock: FixedClock) -> None:
     accounts.add_endpoint(stocked, clock, "desk-3", "ACME", caller_did=OTHER, ha1="0" * 32)
     clock.set(START + DAY)
