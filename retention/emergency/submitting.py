@@ -17,7 +17,7 @@ from retention.emergency import records
 from retention.emergency.carriers.carrier import Carrier, Outcome, Reply, Request
 from ringfence.clock import Clock
 from ringfence.emergency import AddressState, SubmissionAction, SubmissionState
-from ringfence.errors import Conflict
+from ringfence.errors import Conflict, NotFound
 from ringfence.queries import emergency
 from ringfence.queries import emergency_outbox as outbox
 from ringfence.queries.conservation import begin_alone
@@ -25,6 +25,7 @@ from ringfence.queries.emergency import Answer
 
 CLAIM = timedelta(minutes=10)  # longer than a carrier may take
 FIRST_POLL, LONGEST = timedelta(minutes=5), timedelta(hours=1)  # between questions, and between attempts
+PATIENCE = timedelta(days=30)  # for a withdrawal that nobody confirms
 LIMIT = 100  # requests in a turn
 _A, _E, _O, _S = SubmissionAction, AddressEvent, Outcome, SubmissionState
 
@@ -42,6 +43,7 @@ class Task(msgspec.Struct, frozen=True):
     request: Request
     held: AddressState
     overtaken: bool  # a newer version took this one's place, so nothing is to be sent
+    age: timedelta = timedelta()  # since it was asked for
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -92,10 +94,14 @@ def take(sessions: sessionmaker[Session], clock: Clock) -> Task | None:
             state = row.state
             if not outbox.claim(session, row, now + CLAIM):
                 continue  # another worker was quicker
-            record = emergency.get_record(session, row.record_id)
+            try:
+                record = emergency.get_record(session, row.record_id)
+            except NotFound:  # its window ended: there is nothing to send any more
+                outbox.settle(session, clock, row, _S.DROPPED, error="record_gone")
+                continue
             request = Request(row.e164, emergency.address_of(record), row.idempotency_key)
             overtaken = row.action is _A.SUBMIT and record.superseded_at is not None
-            return Task(row.id, row.record_id, row.action, state, row.attempts, request, record.state, overtaken)
+            return Task(row.id, row.record_id, row.action, state, row.attempts, request, record.state, overtaken, now - row.made_at)
     return None
 
 
@@ -150,6 +156,8 @@ def _of_withdrawal(task: Task, reply: Reply) -> Verdict:
         return Verdict(_S.DONE, _E.WITHDRAWN)
     if reply.outcome in {_O.REJECTED, _O.MISSING}:
         return Verdict(_S.FAILED, error=reply.code or "not_withdrawn")
+    if task.age > PATIENCE:
+        return Verdict(_S.FAILED, error="no_answer")
     return Verdict(_S.WAITING, None, _backoff(task.attempts, FIRST_POLL))
 
 

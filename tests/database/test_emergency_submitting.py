@@ -198,6 +198,27 @@ def test_a_withdrawal_that_nobody_confirms_holds_up_no_owner(engine: Engine, ses
     assert [row[:2] for row in requests(engine)] == [("submit", "done"), ("withdraw", "waiting"), ("submit", "waiting")]
 
 
+def test_a_withdrawal_that_nobody_confirms_in_a_month_is_for_a_person(engine: Engine, sessions: sessionmaker[Session], clock: FixedClock) -> None:
+    carrier = Told(Reply(X.ACCEPTED), *[Reply(X.SUBMITTED)] * 3)
+    go(sessions, clock, carrier)
+    with sessions.begin() as session:
+        numbering.release_dids(session, clock, [DID])
+    for after in (0, 29, 2):
+        go(sessions, clock, carrier, after * 24 * HOUR)
+    assert requests(engine)[1] == ("withdraw", "failed", 3, "no_answer")
+    assert alarms.review(sessions, clock)[-1].count == 1
+
+
+def test_a_request_whose_record_has_gone_holds_up_nobody(engine: Engine, sessions: sessionmaker[Session], clock: FixedClock) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM emergency_address"))
+    with sessions() as session:
+        enter(session, clock, OTHER)
+    carrier = Told(Reply(X.ACCEPTED))
+    go(sessions, clock, carrier)
+    assert [row[1:] for row in requests(engine)] == [("dropped", 1, "record_gone"), ("done", 1, None)]
+
+
 def test_files_carry_it_from_the_address_to_the_acceptance(sessions: sessionmaker[Session], clock: FixedClock, tmp_path: Path) -> None:
     batch = Batch(tmp_path, clock)
     go(sessions, clock, batch)
