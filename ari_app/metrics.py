@@ -163,6 +163,7 @@ class AmiMetrics(_Process):
         self._written = Counter("ringfence_astdb_writes_total", "AstDB routes written or removed", ("what",), registry=self.registry)
         self._actions = Counter("ringfence_ami_failures_total", "manager actions that failed, by reason", ("reason",), registry=self.registry)
         self._checks = Counter("ringfence_astdb_checks_total", "full comparisons of AstDB with the plan", registry=self.registry)
+        self._emergencies = Counter("ringfence_emergency_calls_begun_total", "calls to 999, 112 and 18000 that began", registry=self.registry)
         self._differences = Counter("ringfence_astdb_differences_total", "routes that a full comparison found wrong", registry=self.registry)
 
     def wrote(self, *, put: int, removed: int) -> None:
@@ -174,6 +175,10 @@ class AmiMetrics(_Process):
         """Count a full comparison, and what it found wrong."""
         self._checks.inc()
         self._differences.inc(differences)
+
+    def emergency(self) -> None:
+        """Count a call to an emergency number, when it begins."""
+        self._emergencies.inc()
 
     def failed(self, reason: str) -> None:
         """Count an action that failed: timeout, refused, lost."""

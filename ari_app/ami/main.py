@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import structlog
 import uvloop
+from panoramisk.message import Message
 
 from ari_app.ami.astdb import AstdbKeeper
 from ari_app.ami.client import AmiClient, stay_connected
@@ -91,6 +92,7 @@ class Manager:
     async def session(self, client: AmiClient) -> None:
         """Do one connection's work: lost calls first, then the full check, then every change."""
         self.client, self.sessions = client, self.sessions + 1
+        client.on_event = self._heard
         await client.booted()
         await settle_marks(client, lambda clock: JournalWriter(self.settings.journal_dir, "astdb", clock))
         self.waiting.forget()  # the check sees to all that has come so far
@@ -102,6 +104,12 @@ class Manager:
             version = self.snapshot.version
             await self.keeper.follow(client, changes)
             await self._checked(version)
+
+    def _heard(self, event: Message) -> None:
+        """Tell at once that a phone calls 999; the booker tells how it went."""
+        if event.event == "UserEvent" and event.userevent == "EmergencyCall":
+            self.metrics.emergency()
+            log.error("emergency_call_begins", call_id=str(event.linkedid), endpoint=str(event.endpoint))
 
     async def _checked(self, version: int) -> None:
         self.version = version

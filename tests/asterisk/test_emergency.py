@@ -111,7 +111,10 @@ def test_a_trunk_that_rings_is_never_left(stage: Stage) -> None:
     with services(stage, Answers(ring_ms=int(WAIT * 2000)), Answers()) as servers:
         dialled(stage, "999")
         assert invites(servers["green"]) == []
-    booked(stage, "999", already).shows(disposition="answered", trunk="blue")
+    call = booked(stage, "999", already)
+    call.shows(disposition="answered", trunk="blue")
+    begins = [line for line in stage.node.log("ami").splitlines() if "emergency_call_begins" in line]
+    assert [line for line in begins if call.call.call_id in line and "desk" in line]
 
 
 def test_every_trunk_fails_twice_before_a_call_is_given_up(stage: Stage) -> None:
