@@ -202,14 +202,14 @@ def insert_bookings(session: Session, bookings: Sequence[Booking]) -> int:
 
 
 def invoice_line(call: CallRow) -> InvoiceRow | None:
-    """Return what is billed of a call: nothing when it was not answered, or was nobody's."""
+    """Return what is billed of a call: nothing when it was not answered, was nobody's, or was one to 999, or back from there."""
     if not _is_billed(call) or call.account_id is None:
         return None
     return InvoiceRow(call.account_id, call.did, call.started_at, call.direction, destination_of(call.forwarded_to), call.billable_seconds)
 
 
 def _is_billed(call: CallRow) -> bool:
-    return call.answered_at is not None and call.account_id is not None
+    return call.answered_at is not None and call.account_id is not None and call.routed_by is not RoutedBy.STATIC
 
 
 def _rows_before(bookings: Iterable[Booking], end: Micros) -> Iterator[tuple[DataClass, datetime]]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ari_app.cdr.emergency import book_emergencies
 from ringfence.clock import FixedClock
 from ringfence.models import AuditEntry, EmergencyCall, Incident
+from ringfence.queries.ledger import invoice_line
 from ringfence.values import Direction, RoutedBy
 from tests.database.purging import DID, NOW, booking
 
@@ -36,3 +37,10 @@ def test_an_emergency_call_is_kept_once_and_one_that_failed_opens_an_incident(se
     assert failed.call.call_id in incident.detail
     assert DID not in incident.detail
     assert entries == ["incident.opened"]
+
+
+def test_nobody_pays_for_999() -> None:
+    call = booking(1, NOW, called="999", direction=Direction.OUTBOUND, routed_by=RoutedBy.STATIC).call
+    assert call.answered_at is not None
+    assert invoice_line(call) is None
+    assert invoice_line(booking(2, NOW).call) is not None
