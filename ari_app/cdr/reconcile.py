@@ -24,6 +24,7 @@ from ringfence.queries.calls import StoredCall
 from ringfence.values import Direction, Disposition, RoutedBy
 
 _DECIDED, _BEGUN, _ENDED, _STORED, _LOST, _UNJOURNALLED, _JUST_NOW, _OUTBOUND = 1, 2, 4, 8, 16, 32, 64, 128
+_JOURNALLED = {RoutedBy.ARI, RoutedBy.AGI}  # the others decide in the dialplan alone
 _BOOKED_WITHIN = 5.0  # seconds; a call that ended later than that before the start may still be on its way
 
 
@@ -140,7 +141,7 @@ def _mark_ledger(ids: Ids, node: str, ledger_path: Path, since: float, settled: 
             if routed is None:
                 ids.mark(record.linkedid, mark | _BEGUN)
             else:
-                ids.mark(record.linkedid, mark | _ENDED | (_UNJOURNALLED if routed.by in {RoutedBy.ASTDB, RoutedBy.DIALPLAN} else 0))
+                ids.mark(record.linkedid, mark | _ENDED | (_UNJOURNALLED if routed.by not in _JOURNALLED else 0))
     return unreadable
 
 

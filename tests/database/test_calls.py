@@ -267,9 +267,12 @@ class TestReconcile:
         assert code == 5
         assert "in the store, its end is not in the ledger" in shown
 
-    def test_what_the_dialplan_routed_alone_is_no_difference(self, installation: Installation, engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    @pytest.mark.parametrize("by", ["astdb", "dialplan", "static"])
+    def test_what_the_dialplan_routed_alone_is_no_difference(
+        self, installation: Installation, engine: Engine, by: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         settings = installation.settings
-        append(settings.ledger_path, [text_.replace("|ari:", "|astdb:") for text_ in calls_of(0, 5)])
+        append(settings.ledger_path, [text_.replace("|ari:", f"|{by}:") for text_ in calls_of(0, 5)])
         booker = Booker(engine, node=NODE, ledger_path=settings.ledger_path, journal_dir=settings.journal_dir, clock=SystemClock())
         while booker.step() != 0.1:
             pass
