@@ -1,4 +1,4 @@
-"""Runs the test suite in three parts at once: the tests on a real Asterisk mostly wait, so the others share what they leave of two cores.
+"""Runs the test suite in parts, three at once: the tests on a real Asterisk mostly wait, so the others share what they leave of two cores.
 
     python tools/run_tests.py
 
@@ -16,16 +16,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = {
     "on a real Asterisk": ["tests/asterisk"],
-    "of the store": ["tests/database"],
+    "of the store on PostgreSQL": ["tests/database", "-k", "postgresql"],
     "of everything else": ["tests", "--ignore=tests/asterisk", "--ignore=tests/database"],
+    "of the store on SQLite": ["tests/database", "-k", "not postgresql"],
 }
+AT_ONCE = 3
 COVERAGE = ("--cov", "--cov-report=")
 SHOWN = ("--durations=15", "-ofaulthandler_timeout=120")  # the slowest tests; and where a test hangs
 TELL_EVERY = 60.0  # seconds
@@ -90,24 +92,28 @@ class Part:
 
 
 def run(parts: Mapping[str, Sequence[str]], options: Sequence[str] = ()) -> tuple[int, list[str]]:
-    """Run every part at once and show what they print; return the exit code (0 = all passed, 1 = not, 130 = interrupted) and a line on each."""
+    """Run every part and show what they print; return the exit code (0 = all passed, 1 = not, 130 = interrupted) and a line on each."""
     running: list[Part] = []
     with tempfile.TemporaryDirectory(prefix="rf-tests-") as folder:
+
+        def begin(name: str) -> Part:
+            place = Path(folder) / str(len(running))
+            place.mkdir()
+            return Part(name, [*parts[name], *options], place)
+
         try:
-            for number, (name, arguments) in enumerate(parts.items()):
-                place = Path(folder) / str(number)
-                place.mkdir()
-                running.append(Part(name, [*arguments, *options], place))
-            _watch(running)
+            _watch(running, list(parts), begin)
         except KeyboardInterrupt:
             _end(running)
             return 130, [part.verdict for part in running]
     return 0 if all(part.passed for part in running) else 1, [part.verdict for part in running]
 
 
-def _watch(running: Sequence[Part]) -> None:
+def _watch(running: list[Part], waiting: list[str], begin: Callable[[str], Part]) -> None:
     tell = time.monotonic() + TELL_EVERY
-    while not _all_ended(running):
+    while waiting or not _all_ended(running):
+        while waiting and sum(not part.ended() for part in running) < AT_ONCE:
+            running.append(begin(waiting.pop(0)))
         if time.monotonic() > tell:
             _say("tests: " + ", ".join(part.progress() for part in running) + "\n")
             tell += TELL_EVERY
