@@ -11,7 +11,7 @@ from retention.policies.change import Proposal, State
 from retention.policies.load import parse, shipped
 from retention.policies.model import Policy
 from retention.purge import barrier
-from retention.purge.governing import digest, governing, in_force, proposal_of, read_version
+from retention.purge.governing import digest, governs, in_force, proposal_of, read_version
 from ringfence.audit import log, shapes
 from ringfence.clock import Clock
 from ringfence.errors import Conflict, Misconfigured, NotFound, Refused
@@ -118,7 +118,7 @@ def assign(session: Session, clock: Clock, account_id: int, key: str | None, def
     if stored.policy_of(session, account_id) == key:
         raise Conflict(f"the account is under {key or default} already", hint="nothing to do")
     stored.assign(session, account_id, key, now)
-    barrier.write_ahead(session, lambda at: governing(session, default, at), now)
+    barrier.write_ahead(session, governs(session, default), now)
     log.append(session, clock, "policy.assigned", actor="operator", policy=key)
 
 

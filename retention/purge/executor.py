@@ -20,7 +20,7 @@ from retention.calendar import local_date
 from retention.purge import aggregates, barrier, brakes, conservation, files, partitions, receipts
 from retention.purge.batch import Batch, Batcher, ContendedError, days_of
 from retention.purge.brakes import Brake, Past
-from retention.purge.governing import adopt, governing
+from retention.purge.governing import adopt, governing, governs
 from retention.purge.outcome import Outcome, Report, Result, by_class
 from retention.purge.pace import Pace
 from retention.purge.planner import Item, Plan, count_held, make_plan
@@ -153,8 +153,9 @@ class _Run:
             return self._stopped(Plan(self._now, 0, ()), tripped)
         with self._sessions.begin() as session:
             purge.begin_batch(session)
-            policies = governing(session, self._policy, self._now)
-            barrier.write_ahead(session, lambda at: governing(session, self._policy, at), self._now)
+            at = governs(session, self._policy)
+            policies = at(self._now)
+            barrier.write_ahead(session, at, self._now)
             adopt(session, self._clock, policies, self._now)
         partitions.make_ahead(self._engine, self._now)
         sealed = conservation.seal(self._engine, self._clock, self._now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence, Set
 from datetime import datetime
 from functools import lru_cache
 
@@ -40,9 +41,23 @@ def governing(session: Session, default: str, now: datetime) -> Governing:
     Raises:
         Misconfigured: an account is under a policy that nobody knows. Nothing may be deleted then: not even the default can be told.
     """
-    versions = [*shipped().values(), *in_force(session, now)]
+    return governs(session, default)(now)
+
+
+def governs(session: Session, default: str) -> Callable[[datetime], Governing]:
+    """Return what gives the policies in force at a moment, as far as that is known now; it raises what `governing` raises."""
+    versions, assigned = stored.list_versions(session), stored.assigned_policies(session)
+    return lambda at: _governing(versions, assigned, default, at)
+
+
+def in_force(session: Session, now: datetime) -> list[Policy]:
+    """Return the stored versions whose approval, notice and day allow it at `now`, weighed anew."""
+    return _in_force(stored.list_versions(session), now)
+
+
+def _governing(stored_versions: Sequence[PolicyVersion], assigned: Set[str], default: str, now: datetime) -> Governing:
+    versions = [*shipped().values(), *_in_force(stored_versions, now)]
     known = {policy.key for policy in versions}
-    assigned = stored.assigned_policies(session)
     unknown = sorted((assigned | {default}) - known)
     if unknown:
         raise Misconfigured(f"there is no policy {', '.join(unknown)}", hint="'ringfence policy list' shows those there are")
@@ -50,10 +65,9 @@ def governing(session: Session, default: str, now: datetime) -> Governing:
     return Governing(resolve(None, default, versions, now), tuple(others))
 
 
-def in_force(session: Session, now: datetime) -> list[Policy]:
-    """Return the stored versions whose approval, notice and day allow it at `now`, weighed anew."""
+def _in_force(versions: Sequence[PolicyVersion], now: datetime) -> list[Policy]:
     before, found = shipped(), []
-    for row in stored.list_versions(session):
+    for row in versions:
         if row.announced_at is None:
             continue
         policy = read_version(row)

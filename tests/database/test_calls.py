@@ -119,6 +119,7 @@ def test_a_number_stays_a_number() -> None:
     assert [cell(value) for value in ("+447700900123", 7, None, True, "a=b")] == ["+447700900123", "7", "", "true", "a=b"]
 
 
+@pytest.mark.no_cover  # the tracer takes half of its time
 def test_an_export_takes_no_more_memory_for_more_calls(sessions: sessionmaker[Session]) -> None:
     class Sink(io.StringIO):
         def write(self, data: str) -> int:

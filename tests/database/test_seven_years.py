@@ -18,6 +18,7 @@ FIRST, DAYS = date(2020, 1, 15), 7 * 365 + 20  # 29 February 2020 and 2024, four
 SEED = 20_200_229
 
 
+@pytest.mark.no_cover  # the tracer takes half of its time
 def test_seven_years(engine: Engine, store_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(brakes, "ALWAYS_FINE", 200)  # so that the volume brake is met with a handful of calls a day
     spacing = 200 if engine.dialect.name == "sqlite" else 600  # dropping months on PostgreSQL takes its time
