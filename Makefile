@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup asterisk run demo test check lint types fmt docs lock hooks bench-calls bench-ledger bench-plan bench-coverage clean distclean
+.PHONY: help setup asterisk run demo test check lint types fmt docs lock hooks bench-calls bench-ledger bench-plan bench-coverage bench-emergency bench-purge bench-report clean distclean
 
 help:  ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -63,6 +63,15 @@ bench-plan: $(READY)  ## a plan of a million numbers
 
 bench-coverage: $(READY)  ## 999 addresses of a million numbers counted
 	@$(BIN)/python -m bench.coverage --json
+
+bench-emergency: asterisk  ## set-up of a call to 999 against plain Dial(), in turn
+	@$(BIN)/python -m bench.emergency --json
+
+bench-purge: $(READY)  ## ten million calls purged, beside one raw DELETE
+	@$(BIN)/python -m bench.purge --json
+
+bench-report: $(READY)  ## the retention report over twelve million calls
+	@$(BIN)/python -m bench.report --json
 
 clean:  ## caches, builds and what runs left behind
 	@rm -rf build dist var *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
