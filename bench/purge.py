@@ -2,7 +2,7 @@
 
 A store with 1.2 times as many calls as are due, each with its legs, 200 legal holds, and days that were sealed before. It is purged by the real executor in
 a process of its own, while another process inserts 50 calls a second; on PostgreSQL with an old snapshot open. Then a copy of the same store is emptied by
-one DELETE a table. PostgreSQL runs with its own defaults for durability; `--by partition` drops whole months instead of trimming by row.
+one DELETE a table. PostgreSQL runs with its own defaults for durability.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import msgspec
 
 from retention.calendar import cutoff, parse_period, parse_year_end
 from retention.claims.model import Check, Context, Finding, Status, verdict
-from retention.files import Folder, folders
+from retention.files import Folder, folders, kind_of
 from retention.purge import conservation, files
 from retention.purge.catalogue import CATALOGUE
 from retention.purge.planner import items_of
@@ -96,19 +96,19 @@ def kept_with_reason(context: Context) -> Finding:
 
 
 def voicemail_window(context: Context) -> Finding:
-    """Look at voicemail files on disk. That there are mailboxes at all is not built, so it never passes."""
-    root = folders(context.settings)[Folder.SPOOL] / "voicemail"
+    """Look at the messages in this node's mailboxes. They are files alone: the store has no row of them."""
+    where = folders(context.settings)
+    root = where[Folder.SPOOL] / "voicemail"
     limits = [each.at for policy in context.policies.all if (each := policy.cutoff(DataClass.VOICEMAIL, context.now - ALLOWED))]
     if not limits:
         return Finding(Status.FAIL, None, "no policy in force has a window on voicemail")
     limit = min(limits)
-    written = sorted(from_epoch(path.stat().st_mtime) for path in root.rglob("*") if path.is_file())
+    messages = (path for path in root.rglob("*") if path.is_file() and (kind := kind_of(path, where)) and kind.data_class is DataClass.VOICEMAIL)
+    written = sorted(from_epoch(path.stat().st_mtime) for path in messages)
     past = sum(1 for each in written if each < limit)
-    context.looked("every file of this node's voicemail folder", folder=str(root), last_written_before=limit.isoformat())
+    context.looked("every message in this node's voicemail folder", folder=str(root), last_written_before=limit.isoformat())
     result = {"files": len(written), "oldest": written[0] if written else None, "past_the_window": past}
-    if past:
-        return Finding(Status.FAIL, result, f"{past} voicemail file(s) past the window")
-    return Finding(Status.NOT_BUILT, result, "mailboxes come with the part 'recordings'; no file is past the window")
+    return _judged({"voicemail file(s) past the window": past}, result)
 
 
 def late_rows(context: Context, classes: Collection[DataClass]) -> list[LateRows]:

@@ -30,10 +30,19 @@ from ringfence.queries.due import Count
 from ringfence.queries.ledger import Position
 from ringfence.settings import Settings
 
-CLASSES = (DataClass.LEDGER, DataClass.LOG, DataClass.SPOOL, DataClass.EXPORT, DataClass.BACKUP)  # classes of files alone
+CLASSES = (  # classes of files alone
+    DataClass.LEDGER,
+    DataClass.LOG,
+    DataClass.SPOOL,
+    DataClass.EXPORT,
+    DataClass.BACKUP,
+    DataClass.VOICEMAIL,
+    DataClass.RECORDING,
+    DataClass.SERVICE_RECORDING,
+)
 _DAY_IN_NAME = re.compile(r"[-.](\d{4})-?(\d{2})-?(\d{2})(?:[-.]|$)")
 _KEPT = ("asterisk.jsonl",)  # when each Asterisk started: nothing about a call
-_PLACES = (Folder.HOME, Folder.LOG)
+_PLACES = (Folder.HOME, Folder.LOG, Folder.SPOOL)
 
 log = structlog.get_logger()
 

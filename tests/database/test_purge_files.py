@@ -77,6 +77,31 @@ def test_rotated_ledgers_and_journals_go_as_whole_files(engine: Engine, sessions
     assert run(engine, store_settings)["log"].outcome is Outcome.NOTHING_DUE
 
 
+def test_messages_and_recordings_go_and_greetings_stay(engine: Engine, store_settings: Settings) -> None:
+    """VF-14: voicemails are deleted regularly."""
+    spool = store_settings.home_path / "asterisk" / "spool"
+    box, old, fresh = spool / "voicemail" / "default" / "100", NOW - timedelta(days=40), NOW - timedelta(days=20)
+    gone = [
+        write(box / "INBOX" / "msg0000.wav", "RIFF", old),
+        write(box / "INBOX" / "msg0000.txt", f"callerid={CANARY}", old),
+        write(spool / "monitor" / "one.wav", "RIFF", old),
+        write(spool / "monitor" / "service" / "one.wav", "RIFF", NOW - timedelta(days=100)),
+    ]
+    stay = [
+        write(box / "INBOX" / "msg0001.wav", "RIFF", fresh),
+        write(box / "unavail.wav", "RIFF", old),
+        write(spool / "monitor" / "service" / "two.wav", "RIFF", old),
+    ]
+    found = run(engine, store_settings)
+    assert [path.exists() for path in gone] == [False] * 4
+    assert [path.exists() for path in stay] == [True] * 3
+    assert [(found[name].outcome, found[name].files) for name in ("voicemail", "recording", "service_recording")] == [
+        (Outcome.DONE, 2),
+        (Outcome.DONE, 1),
+        (Outcome.DONE, 1),
+    ]
+
+
 def test_a_ledger_that_nobody_has_booked_stays_and_is_an_incident(engine: Engine, sessions: sessionmaker[Session], store_settings: Settings) -> None:
     path = write(store_settings.ledger_path.parent / "ledger.json.1", '{"n":1}\n{"n":2}\n', OLD)
     found = run(engine, store_settings)

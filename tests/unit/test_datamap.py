@@ -103,6 +103,7 @@ def test_columns_by_class() -> None:
         ("asterisk/etc/pjsip.conf", DataClass.ACCOUNT),
         ("asterisk/db/astdb.sqlite3", DataClass.NUMBERING),
         ("asterisk/spool/voicemail/default/100/INBOX/msg0000.wav", DataClass.VOICEMAIL),
+        ("asterisk/spool/voicemail/default/100/unavail.wav", DataClass.SOUND),
         ("asterisk/spool/monitor/service/x.wav", DataClass.SERVICE_RECORDING),
         ("asterisk/spool/monitor/x.wav", DataClass.RECORDING),
         ("sounds/7/greeting.wav", DataClass.SOUND),
