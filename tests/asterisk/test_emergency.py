@@ -167,7 +167,7 @@ def test_during_ordinary_calls(stage: Stage) -> None:
         for _ in range(3):
             assert dialled(stage, "999") < 2
         assert load.wait(30).failed == 0
-        assert len(invites(servers["blue"])) == 3
+        assert len({message.get("Call-ID") for message in invites(servers["blue"])}) == 3  # one may be sent again when both cores are busy
 
 
 def test_a_call_back_rings_the_phone_that_called_whatever_else_is_set(stage: Stage) -> None:

@@ -157,6 +157,7 @@ def test_asterisk_dies_with_calls_up_on_every_route(site: Site, proxy: Proxy) ->
     wait_until(lambda: site.is_ready("ari"), 30, "the app")
     finished = site.place(40, 40)
     finished.wait().check()
+    wait_until(lambda: len(site.calls()) == 40, 30, "the booking of those that ended")
 
     pid = site.kill("asterisk")
     wait_until(lambda: is_gone(pid) and site.is_ready("ari") and site.is_ready("ami"), 60, "the next Asterisk")

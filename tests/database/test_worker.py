@@ -102,7 +102,7 @@ from ringfence.session import make_engine
 from ringfence.settings import Database, Settings
 home, url, now = sys.argv[1:4]
 settings = Settings(home=home, database=Database(url=url))
-at = worker(make_engine(settings), settings, FixedClock(datetime.fromisoformat(now)), largest=20)
+at = worker(make_engine(settings), settings, FixedClock(datetime.fromisoformat(now)), largest=10)
 print('on', flush=True)
 print(take_turn(at), flush=True)
 """
@@ -110,7 +110,7 @@ print(take_turn(at), flush=True)
 
 def test_the_second_waits_and_takes_over_when_the_first_is_killed(engine: Engine, store_settings: Settings, tmp_path: Path) -> None:
     clock = FixedClock(NOW)
-    book(engine, spread(CUTOFF - 40 * DAY, 40, 60))
+    book(engine, spread(CUTOFF - 40 * DAY, 40, 160))
     conservation.seal(engine, clock, NOW)
     second = worker(engine, store_settings, clock)
     command = [sys.executable, "-c", PROGRAM, str(store_settings.home_path), store_settings.database_url, NOW.isoformat()]
@@ -118,14 +118,14 @@ def test_the_second_waits_and_takes_over_when_the_first_is_killed(engine: Engine
         assert first.stdout is not None
         first.stdout.readline()
         until = time.monotonic() + 60
-        while older(engine, "call", CUTOFF) == 2400 and time.monotonic() < until:
+        while older(engine, "call", CUTOFF) == 6400 and time.monotonic() < until:
             time.sleep(0.01)
         assert enforce.act(second) == LOOK_AGAIN
         assert first.poll() is None
         first.send_signal(signal.SIGKILL)
     assert first.returncode == -signal.SIGKILL
     left = older(engine, "call", CUTOFF)
-    assert 0 < left < 2400
+    assert 0 < left < 6400
     assert enforce.act(second) == LOOK_AGAIN  # nobody knows yet that it is dead
     assert older(engine, "call", CUTOFF) == left
     clock.set(NOW + LEASE)
