@@ -7,11 +7,8 @@ there are few at once, so slow or hostile ones cost nothing but their own answer
 from __future__ import annotations
 
 import contextlib
-import socket
 import socketserver
-import threading
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import msgspec
 import structlog
@@ -20,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from ringfence.clock import SystemClock
 from ringfence.errors import Conflict
+from ringfence.few_clients import FewClients, Running
 
 Check = Callable[[], str]  # '' when fine, else what is wrong; must return at once
 
@@ -31,26 +29,7 @@ log = structlog.get_logger(__name__)
 _clock = SystemClock()
 
 
-class Server:
-    """The running server; `port` is 0 when it is off."""
-
-    def __init__(self, server: _TcpServer | None) -> None:
-        self._server = server
-        self.port: int = server.server_address[1] if server else 0
-        self._thread = threading.Thread(target=server.serve_forever, args=(0.2,), name="health", daemon=True) if server else None
-        if self._thread:
-            self._thread.start()
-
-    def close(self) -> None:
-        """Stop it; may be called twice."""
-        if self._server and self._thread:
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
-            self._server = None
-
-
-def serve(host: str, port: int, registry: CollectorRegistry, live: Mapping[str, Check], ready: Mapping[str, Check]) -> Server:
+def serve(host: str, port: int, registry: CollectorRegistry, live: Mapping[str, Check], ready: Mapping[str, Check]) -> Running:
     """Answer on `host`:`port` until closed; port 0 = not started.
 
     Args:
@@ -64,9 +43,9 @@ def serve(host: str, port: int, registry: CollectorRegistry, live: Mapping[str, 
         Conflict: the port is taken.
     """
     if port == 0:
-        return Server(None)
+        return Running(None)
     try:
-        return Server(_TcpServer((host, port), _Pages(registry, live, ready)))
+        return Running(_TcpServer((host, port), _Pages(registry, live, ready)), "health")
     except OSError as error:
         raise Conflict(
             f"cannot listen on {host}:{port} for metrics: {error.strerror}", hint="is it running already? else set another port in [health], or 0"
@@ -108,36 +87,12 @@ def _problem(check: Check) -> str:
         return type(error).__name__
 
 
-class _TcpServer(socketserver.ThreadingTCPServer):
-    """A thread for each client, few at once."""
-
-    allow_reuse_address = True
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 16
+class _TcpServer(FewClients):
+    """Shows the pages."""
 
     def __init__(self, address: tuple[str, int], pages: _Pages) -> None:
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.pages = pages
-        self._free = threading.BoundedSemaphore(_AT_ONCE)
-        super().__init__(address, _Client)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a client in a thread, or turn it away."""
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a client, then make room for the next."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Stay silent: a client that went away is no event."""
+        super().__init__(address, _Client, at_once=_AT_ONCE)
 
 
 class _Client(socketserver.BaseRequestHandler):

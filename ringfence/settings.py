@@ -134,6 +134,9 @@ class Emergency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     magrathea_tls: bool = True  # false = plain text, and only to a loopback or private address
     magrathea_ported_file: str = ""  # numbers that were ported in, one a line
     batch_dir: str = ""  # folder of batches and answers; empty = <home>/emergency
+    webhook_host: str = "127.0.0.1"  # loopback: the operator's TLS proxy stands in front
+    webhook_port: int = 0  # where the worker hears what carriers report by themselves; 0 = off
+    webhook_secret_file: str = ""  # what carriers must show; goes with webhook_port
 
 
 class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -302,10 +305,14 @@ def _check(settings: Settings) -> None:
         raise Misconfigured("asterisk.emergency_wait or asterisk.emergency_calls is out of range", hint="1 to 20 seconds, and room for 1 to 1000 calls")
     if not settings.node or not all(c.isascii() and (c.isalnum() or c == "-") for c in settings.node):
         raise Misconfigured(f"node is {settings.node!r}", hint="use lower-case letters, digits and '-'")
-    for host in (settings.ari.host, settings.agi.host, settings.ami.host, settings.health.host):
+    for host in (settings.ari.host, settings.agi.host, settings.ami.host, settings.health.host, settings.emergency.webhook_host):
         if host not in {"localhost", "::1"} and not host.startswith("127."):
-            hint = "ARI, AGI, AMI and metrics stay on loopback; a node's daemons run beside its Asterisk"
+            hint = "ARI, AGI, AMI, metrics and the webhook stay on loopback; a node's daemons run beside its Asterisk"
             raise Misconfigured(f"{host} is not a loopback address", hint=hint)
+    webhook = settings.emergency
+    if bool(webhook.webhook_port) is not bool(webhook.webhook_secret_file) or not 0 <= webhook.webhook_port <= 65535:
+        hint = "set both, or neither; 'ringfence config secrets' makes the file"
+        raise Misconfigured("emergency.webhook_port and emergency.webhook_secret_file go together", hint=hint)
     worker = settings.worker
     if not 1 <= worker.interval_minutes <= 1440 or not 0 <= worker.start_hours <= 12:
         raise Misconfigured("worker.interval_minutes or worker.start_hours is out of range", hint="1 to 1440 minutes, and 0 to 12 hours after midnight")

@@ -17,7 +17,9 @@ def make_secrets(settings: Settings) -> list[tuple[Path, bool]]:
     Raises:
         Misconfigured: a file that is there is empty, or others can read it.
     """
-    return [(path, _make(path)) for path in (settings.ari_secret_path, settings.ami_secret_path)]
+    webhook = settings.emergency.webhook_secret_file
+    paths = [settings.ari_secret_path, settings.ami_secret_path, *([Path(webhook)] if webhook else [])]
+    return [(path, _make(path)) for path in paths]
 
 
 def _make(path: Path) -> bool:

@@ -24,6 +24,7 @@ LAZY = {
     "address": Lazy("retention.commands.emergency_address:address", "The address of one number: set, show, history, confirm."),
     "export": Lazy("retention.commands.emergency_files:export", "Write the addresses to a CSV file that 'import' reads."),
     "poll": Lazy("retention.commands.emergency_carrier:poll", "Do now what is due at the carrier."),
+    "reports": Lazy("retention.commands.emergency_carrier:reports", "List the numbers that a 999 operator had no address of."),
     "submit": Lazy("retention.commands.emergency_carrier:submit", "Have a number's address sent to the carrier again."),
     "withdraw": Lazy("retention.commands.emergency_carrier:withdraw", "Ask again to take out the address of a number that left."),
     "import": Lazy("retention.commands.emergency_files:import_", "Take in a CSV file of addresses: all rows or none."),

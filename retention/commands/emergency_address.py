@@ -153,6 +153,7 @@ def _row(record: EmergencyRecord) -> dict[str, Any]:
         "confirmed_how": record.confirmed_how,
         "confirmed_at": record.confirmed_at,
         "acknowledged_at": record.acknowledged_at,
+        "reported_at": record.reported_at,
         "submitted_at": record.submitted_at,
         "accepted_at": record.accepted_at,
         "made_at": record.made_at,

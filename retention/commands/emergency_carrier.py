@@ -1,4 +1,4 @@
-"""`emergency submit|poll|withdraw`: what a person asks of the carrier beside what the worker does by itself."""
+"""`emergency submit|poll|withdraw|reports`: what a person asks of the carrier beside what the worker does by itself."""
 
 from __future__ import annotations
 
@@ -11,9 +11,19 @@ from retention.emergency.carriers.make import make_carrier
 from ringfence.commands.installation import Installation, installed
 from ringfence.commands.options import NUMBER, example, json_option
 from ringfence.errors import Misconfigured
-from ringfence.output import emit_one, say
+from ringfence.output import Column, emit, emit_one, say
+from ringfence.queries import emergency as stored
 from ringfence.queries import emergency_outbox as outbox
 from ringfence.session import make_sessions
+
+_REPORTS = (
+    Column("number", "number"),
+    Column("account", "account"),
+    Column("reported_at", "reported"),
+    Column("version", "version", right=True),
+    Column("state", "state"),
+    Column("state_at", "since"),
+)
 
 
 @click.command(epilog=example("ringfence emergency submit 02079460123"))
@@ -37,6 +47,24 @@ def withdraw(installation: Installation, did: str) -> None:
     with installation.changing() as session:
         again.withdraw(session, installation.clock, did)
     say(f"{did}: queued; the worker asks within a minute, 'ringfence emergency poll' at once")
+
+
+@click.command(epilog=example("ringfence emergency reports", "ringfence emergency reports --limit 0 --json"))
+@click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="List at most so many; 0 = all.")
+@json_option
+@installed
+def reports(installation: Installation, limit: int, *, as_json: bool) -> None:
+    """List the numbers that called 999 and of which the operator there had no address, as a carrier reported; the newest report first.
+
+    Each was sent again at once. The worker hears of them on emergency.webhook_port. A number stays in the list until it leaves its account, also when a newer
+    address is entered.
+    """
+    with installation.reading() as session:
+        rows = [
+            {"number": one.e164, "account": ref, "reported_at": one.reported_at, "version": one.version, "state": one.state, "state_at": one.state_at}
+            for one, ref in stored.reported(session, limit=limit or None)
+        ]
+    emit(rows, _REPORTS, as_json=as_json, empty="no report")
 
 
 @click.command(epilog=example("ringfence emergency poll", "ringfence emergency poll 02079460123 --json"))

@@ -12,7 +12,7 @@ from dialplan.emergency.matrix import judge
 from dialplan.emergency.state import AddressEvent, Move, move
 from dialplan.numbers import is_crown_dependency
 from ringfence.clock import Clock
-from ringfence.emergency import CONFIRMED_HOW, SUFFICIENT, WITH_ADDRESS, Confirmation, LocationClass
+from ringfence.emergency import CONFIRMED_HOW, SUFFICIENT, WITH_ADDRESS, AddressState, Confirmation, LocationClass
 from ringfence.errors import Conflict, Invalid, NotFound, Refused
 from ringfence.models import EmergencyRecord
 from ringfence.provisioning import check_display_name
@@ -105,14 +105,34 @@ def require(session: Session, e164: str) -> EmergencyRecord:
     return record
 
 
-def happened(session: Session, clock: Clock, record_id: str, event: AddressEvent, answer: Answer = Answer(), *, actor: str = "worker") -> Move:  # noqa: B008  frozen
+def happened(
+    session: Session,
+    clock: Clock,
+    record_id: str,
+    event: AddressEvent,
+    answer: Answer = Answer(),  # noqa: B008  frozen
+    *,
+    actor: str = "worker",
+    held: AddressState | None = None,
+) -> Move:
     """Apply what a carrier said of a version, in the caller's transaction, which has changed nothing yet; return the change.
+
+    Args:
+        session: an open transaction.
+        clock: the clock.
+        record_id: the version.
+        event: what happened.
+        answer: what the carrier said.
+        actor: for the audit log.
+        held: the state that the carrier was asked about, if it was asked: another one meanwhile is not what it spoke of.
 
     Raises:
         NotFound: there is no such version.
         Conflict: that cannot happen to a record in its state, or somebody else changed it at the same moment.
     """
     record = emergency.get_record(session, record_id)
+    if held is not None and record.state is not held:
+        raise Conflict("the address record was changed while the carrier was asked", hint="it is asked again")
     step = move(record.state, event, standing=record.standing)
     before = emergency.facts_of(record)
     standing = record.standing and step.after not in SUFFICIENT

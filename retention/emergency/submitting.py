@@ -99,7 +99,8 @@ def take(sessions: sessionmaker[Session], clock: Clock) -> Task | None:
             except NotFound:  # its window ended: there is nothing to send any more
                 outbox.settle(session, clock, row, _S.DROPPED, error="record_gone")
                 continue
-            request = Request(row.e164, emergency.address_of(record), row.idempotency_key)
+            renew = record.state is AddressState.REPORTED_MISSING
+            request = Request(row.e164, emergency.address_of(record), row.idempotency_key, renew)
             overtaken = row.action is _A.SUBMIT and record.superseded_at is not None
             return Task(row.id, row.record_id, row.action, state, row.attempts, request, record.state, overtaken, now - row.made_at)
     return None
@@ -143,7 +144,7 @@ def settle(sessions: sessionmaker[Session], clock: Clock, carrier: str, task: Ta
         with sessions.begin() as session:
             begin_alone(session)
             if verdict.event is not None:
-                records.happened(session, clock, task.record_id, verdict.event, answer)
+                records.happened(session, clock, task.record_id, verdict.event, answer, held=task.held)
             _write(session, clock, task, verdict)
     except Conflict:  # the record was overtaken while the carrier was asked: look again
         with sessions.begin() as session:

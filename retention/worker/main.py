@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 from threading import Event
 
 import structlog
 
+from retention.emergency import reported
+from retention.webhook import server as webhook
+from retention.webhook.report import Report
 from retention.worker import jobs
 from retention.worker.enforce import Turn, take_turn
 from retention.worker.job import Context, make_context
@@ -32,7 +36,8 @@ def run(settings: Settings, *, stop: Event | None = None, alive: Callable[[], No
         alive: told at least every half second while jobs have their turns; by default the supervisor of this process.
 
     Raises:
-        Conflict: the store's schema is not that of this release, or the health port is taken.
+        Conflict: the store's schema is not that of this release, or a port is taken.
+        Misconfigured: the webhook's secret is missing or unsafe.
     """
     stop = stop or stop_by_signal()
     clock, notifier, engine = SystemClock(), Notifier(), make_engine(settings)
@@ -44,21 +49,24 @@ def run(settings: Settings, *, stop: Event | None = None, alive: Callable[[], No
         except Unavailable:
             log.warning("store_away_at_start")  # every turn tries again
         ready = {"store": metrics.store, "retention": metrics.retention}
-        server = health.serve(settings.health.host, settings.health.worker, metrics.registry, live={"clock": metrics.turning}, ready=ready)
-        scheduler = make_scheduler(jobs.make_jobs(settings), Performer(at).perform, clock)
-        try:
-            scheduler.start()
-            notifier.ready()
-            log.info("worker_up", holder=at.holder)
-            while not stop.wait(notifier.interval):
-                if not metrics.turning():  # else the supervisor ends this process: a clock that stands still purges nothing
-                    (alive or notifier.alive)()
-        finally:
-            notifier.stopping()
-            stop.set()
-            scheduler.shutdown(wait=True)
-            server.close()
-            log.info("worker_down")
+        with ExitStack() as opened:
+            server = health.serve(settings.health.host, settings.health.worker, metrics.registry, live={"clock": metrics.turning}, ready=ready)
+            opened.callback(server.close)
+            hears = webhook.serve(settings, clock, taking(at), lambda outcome: metrics.webhooks.labels(outcome).inc())
+            opened.callback(hears.close)
+            scheduler = make_scheduler(jobs.make_jobs(settings), Performer(at).perform, clock)
+            try:
+                scheduler.start()
+                notifier.ready()
+                log.info("worker_up", holder=at.holder)
+                while not stop.wait(notifier.interval):
+                    if not metrics.turning():  # else the supervisor ends this process: a clock that stands still purges nothing
+                        (alive or notifier.alive)()
+            finally:
+                notifier.stopping()
+                stop.set()
+                scheduler.shutdown(wait=True)
+                log.info("worker_down")
     finally:
         engine.dispose()
 
@@ -85,6 +93,18 @@ def run_once(at: Context) -> Turn:
     if turn is Turn.CONTENDED:
         raise Unavailable("others were in the way, or it was told to end", hint="the next pass goes on from the last receipt")
     return turn
+
+
+def taking(at: Context) -> Callable[[Report | None], str]:
+    """Return what takes the webhook's reports in; raises `Unavailable` when the store is away."""
+
+    def take(report: Report | None) -> str:
+        try:
+            return reported.take_in(at.sessions, at.clock, report).value
+        except AWAY as error:
+            raise Unavailable("the store is away") from error
+
+    return take
 
 
 def stop_by_signal() -> Event:

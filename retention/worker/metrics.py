@@ -29,6 +29,7 @@ class WorkerMetrics:
         self.rows = Counter("ringfence_retention_rows", "Rows deleted by this worker.", ["data_class"], registry=self.registry)
         self.batches = Histogram("ringfence_retention_batch_seconds", "Time of a batch's transaction.", buckets=BATCH_SECONDS, registry=self.registry)
         self.jobs = Counter("ringfence_worker_jobs", "Turns of jobs.", ["job", "outcome"], registry=self.registry)
+        self.webhooks = Counter("ringfence_webhook_requests", "Requests to the webhook.", ["outcome"], registry=self.registry)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 

@@ -48,6 +48,8 @@ class EmergencyRecord(Base):
     acknowledged_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, info=about(_ADDRESS, "when somebody said they know that 999 fails", source="customer")
     )
+    reported_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=about(_ADDRESS, "when 999 was last reported to lack it", source="carrier"))
+    report_key: Mapped[str | None] = mapped_column(String(32), info=about(_ADDRESS, "tells a repeated report; a digest of its id", source="carrier"))
     made_at: Mapped[datetime] = mapped_column(UtcDateTime, info=about(_ADDRESS, "when it was entered", source="system"))
     superseded_at: Mapped[datetime | None] = mapped_column(
         UtcDateTime, info=about(_ADDRESS, "when a newer version took its place, or its number left", source="system")

@@ -68,9 +68,10 @@ class Answer(msgspec.Struct, frozen=True):
     refusal: str | None = None  # why it refused, in its words; up to 200 characters are kept
 
 
-def current(session: Session, e164: str) -> EmergencyRecord | None:
-    """Return the version that holds, or None."""
-    return session.scalar(select(EmergencyRecord).where(EmergencyRecord.e164 == e164, EmergencyRecord.superseded_at.is_(None)))
+def current(session: Session, e164: str, *, lock: bool = False) -> EmergencyRecord | None:
+    """Return the version that holds, or None; with `lock` nobody else changes it until the transaction ends."""
+    chosen = select(EmergencyRecord).where(EmergencyRecord.e164 == e164, EmergencyRecord.superseded_at.is_(None))
+    return session.scalar(chosen.with_for_update() if lock else chosen)
 
 
 def currents(session: Session, numbers: Iterable[str]) -> dict[str, EmergencyRecord]:
@@ -195,6 +196,19 @@ def confirm(session: Session, clock: Clock, record: EmergencyRecord, confirmatio
     log.append(session, clock, "emergency.confirmed", actor="operator", record=record.id)
 
 
+def note_report(session: Session, clock: Clock, record: EmergencyRecord, key: str) -> None:
+    """Write down that a 999 operator was reported to lack a record, and which report that was."""
+    record.reported_at, record.report_key = clock.now(), key
+    session.flush()
+
+
+def reported(session: Session, *, limit: int | None = None) -> list[tuple[EmergencyRecord, str]]:
+    """Return the versions that hold of which a 999 operator was reported to lack the record, each with its account's reference, the newest report first."""
+    mine = (EmergencyRecord.reported_at.is_not(None), EmergencyRecord.superseded_at.is_(None))
+    rows = select(EmergencyRecord, Account.ref).join(Account, Account.id == EmergencyRecord.account_id).where(*mine)
+    return [(row[0], row[1]) for row in session.execute(rows.order_by(EmergencyRecord.reported_at.desc(), EmergencyRecord.e164).limit(limit))]
+
+
 def leave(session: Session, clock: Clock, numbers: Iterable[str]) -> None:
     """End the records of numbers that leave their owner; what a carrier has is queued to be withdrawn. The caller holds the plan."""
     for batch in batched(numbers, _KEYS):
@@ -243,6 +257,8 @@ def _made(clock: Clock, e164: str, account_id: int, number: int, version: Versio
         confirmed_how=version.confirmed.how if version.confirmed else None,
         confirmed_at=now if version.confirmed else None,
         acknowledged_at=now if version.acknowledged else None,
+        reported_at=before.reported_at if mine and before is not None else None,
+        report_key=before.report_key if mine and before is not None else None,
         made_at=now,
     )
 

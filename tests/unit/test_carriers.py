@@ -70,6 +70,13 @@ def test_simwood_takes_a_record_in_and_reads_it_back(simwood: FakeSimwood, paper
     assert carrier.withdraw(REQUEST) == Reply(Outcome.WITHDRAWN)
 
 
+def test_simwood_gets_again_what_999_was_found_to_lack_whatever_it_says_it_has(simwood: FakeSimwood, paper: tuple[Path, ssl.SSLContext]) -> None:
+    carrier = at_simwood(simwood, paper[0])
+    for request, puts in ((REQUEST, 1), (REQUEST, 1), (msgspec.structs.replace(REQUEST, renew=True), 2)):
+        assert carrier.submit(request) == Reply(Outcome.SUBMITTED)
+        assert sum(line.startswith("PUT ") for line in simwood.asked) == puts
+
+
 def test_simwood_is_not_charged_twice_for_a_record_whose_answer_was_lost(simwood: FakeSimwood, paper: tuple[Path, ssl.SSLContext]) -> None:
     def half(handler: Any) -> bool:
         handler.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{"succ')

@@ -16,8 +16,9 @@ from ari_app.configuration.shown import shown_settings
 from ari_app.configuration.verify import dialplan_size, listening
 from ari_app.private.root import Root
 from dialplan.render import SECRET_FILES, render
+from retention.webhook.server import read_webhook_secret
 from ringfence.errors import Conflict, Misconfigured
-from ringfence.settings import Asterisk, Settings, load_with_origins, read_secret
+from ringfence.settings import Asterisk, Emergency, Settings, load_with_origins, read_secret
 from tests.unit.test_render import CONF
 
 ROOT = Root(path=None, version="22.10.1", modules_dir=Path("/usr/lib/m"), data_dir=Path("/usr/share/asterisk"), asterisk=(), sipp=())
@@ -36,6 +37,12 @@ def test_secrets_are_made_once_and_for_the_owner_only(tmp_path: Path) -> None:
     settings.ari_secret_path.chmod(0o644)
     with pytest.raises(Misconfigured, match="others can read"):
         make_secrets(settings)
+
+
+def test_the_webhook_s_secret_is_made_when_the_settings_name_it(tmp_path: Path) -> None:
+    path = tmp_path / "webhook"
+    make_secrets(Settings(home=str(tmp_path), emergency=Emergency(webhook_port=9480, webhook_secret_file=str(path))))
+    assert read_webhook_secret(path).decode() == read_secret(path)
 
 
 def test_secrets_made_at_once_are_one(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ class Request(msgspec.Struct, frozen=True):
     number: str  # E.164
     address: EmergencyAddress
     key: str  # the same in every attempt, another for every request
+    renew: bool = False  # 999 was found to lack it: give it again, whatever the carrier says it has
 
 
 class Carrier(Protocol):

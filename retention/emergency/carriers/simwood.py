@@ -42,7 +42,7 @@ class Simwood:
         self._patience = patience
 
     def submit(self, request: Request) -> Reply:
-        """As `Carrier.submit`. What is there already is not sent again: each `PUT` is charged."""
+        """As `Carrier.submit`. What is there already is not sent again, since each `PUT` is charged, unless 999 was found to lack it."""
         return self._talk(request, self._submit)
 
     def poll(self, request: Request) -> Reply:
@@ -68,7 +68,7 @@ class Simwood:
         return exchange(talk, self._patience)
 
     async def _submit(self, client: httpx.AsyncClient, request: Request) -> Reply:
-        if same(request.address, read_record(await self._send(client, "GET", request)), FIELDS):
+        if not request.renew and same(request.address, read_record(await self._send(client, "GET", request)), FIELDS):
             return Reply(Outcome.SUBMITTED)
         fields = {field: getattr(request.address, field) for field in FIELDS}
         return read_put(await self._send(client, "PUT", request, fields))
