@@ -21,7 +21,7 @@ GROUPS = {
     "node": Lazy("ari_app.commands.node:node", "Run a node's daemons, and see how they are."),
     "config": Lazy("ari_app.commands.config:config", "Asterisk's configuration: render, compare, apply, verify."),
     "call": Lazy("ari_app.commands.call:call", "Live calls."),
-    "emergency": Lazy("retention.commands.emergency:emergency", "Addresses for 999: entering, confirming, looking up, coverage."),
+    "emergency": Lazy("retention.commands.emergency:emergency", "999: addresses, who lacks one, looking one up, tests of calls."),
     "audit": Lazy("retention.commands.audit:audit", "The audit log: entries, checkpoints, verification, evidence."),
     "report": Lazy("retention.commands.report:report", "Reports for auditors and management."),
     "cdr": Lazy("ari_app.commands.cdr:cdr", "Call detail records."),

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from ari_app.configuration.files import write_files
 from ari_app.configuration.gather import find_asterisk, gather
 from ari_app.configuration.secrets import make_secrets
+from ari_app.configuration.tested import remember_in_place
 from ari_app.private.root import Root
 from ari_app.supervisor import Service, Supervisor
 from dialplan.node_conf import NodeConf
@@ -48,6 +49,9 @@ def run(settings: Settings, session: Session, config_file: Path | None) -> None:
     make_secrets(settings)
     root = find_asterisk(settings)
     _write_configuration(settings, gather(settings, session, root))
+    with Session(session.get_bind()) as own:
+        remember_in_place(own, SystemClock(), settings)
+        own.commit()
     session.close()
     _raise_file_limit()
     asyncio.run(_keep(settings, root, config_file))

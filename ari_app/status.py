@@ -16,7 +16,8 @@ from ari_app.ari import http as ari
 from ari_app.cdr.tail import ledger_files
 from ringfence.errors import NotFound, RingfenceError
 from ringfence.ledgerfile import file_identity
-from ringfence.queries import incidents, ledger, nodes, standing
+from ringfence.queries import emergency_tests, incidents, ledger, nodes, standing
+from ringfence.queries.emergency_tests import DueTest
 from ringfence.settings import Settings
 from ringfence.values import RoutedBy
 
@@ -81,6 +82,13 @@ class PurgeStanding(msgspec.Struct, frozen=True):
     incidents: int  # open
 
 
+class EmergencyStanding(msgspec.Struct, frozen=True):
+    """Whether calls to 999 were tested on this node as they go now."""
+
+    passed_at: datetime | None  # when a test was passed last
+    due: tuple[DueTest, ...] = ()
+
+
 class Stored(msgspec.Struct, frozen=True):
     """What the store says."""
 
@@ -92,6 +100,7 @@ class Stored(msgspec.Struct, frozen=True):
     last_hour: dict[RoutedBy, int]
     last_day: dict[RoutedBy, int]
     purge: PurgeStanding
+    tests: EmergencyStanding = EmergencyStanding(None)
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -106,6 +115,7 @@ class Status(msgspec.Struct, frozen=True):
     routed_last_day: dict[RoutedBy, int] | None
     nodes: tuple[NodeStanding, ...] | None
     purge: PurgeStanding | None
+    tests: EmergencyStanding | None  # of calls to 999
 
     @property
     def down(self) -> tuple[str, ...]:
@@ -145,6 +155,7 @@ def look(settings: Settings, now: datetime, read_store: Callable[[], Stored]) ->
         routed_last_day=store.last_day if store else None,
         nodes=store.nodes if store else None,
         purge=store.purge if store else None,
+        tests=store.tests if store else None,
     )
 
 
@@ -172,7 +183,13 @@ def stored(session: Session, node: str, now: datetime) -> Stored:
         last_hour=nodes.count_routed_by(session, node, now - timedelta(hours=1)),
         last_day=nodes.count_routed_by(session, node, now - timedelta(days=1)),
         purge=_purge(session),
+        tests=_tests(session, node, now),
     )
+
+
+def _tests(session: Session, node: str, now: datetime) -> EmergencyStanding:
+    passed = emergency_tests.last_passed(session, node)
+    return EmergencyStanding(passed.at if passed else None, tuple(emergency_tests.due(session, now, node=node)))
 
 
 def _purge(session: Session) -> PurgeStanding:

@@ -34,6 +34,22 @@ class AddressState(StrEnum):
     WITHDRAWN = "withdrawn"  # it is out
 
 
+class DueCause(StrEnum):
+    """Why calls to 999 must be tested."""
+
+    NEVER = "never"  # no test was ever passed on that node
+    TRUNKS = "trunks"  # the emergency trunks, or how they are tried
+    DIALPLAN = "dialplan"  # whatever else a call to 999 goes through
+    NUMBERS = "numbers"  # how a number is used
+
+
+class HowTested(StrEnum):
+    """How calls to 999 were tested."""
+
+    WALKED = "walked"  # our own command, to an answering point of its own
+    CARRIER = "carrier"  # by hand, as the carrier says
+
+
 class SubmissionAction(StrEnum):
     """What a carrier is asked to do."""
 

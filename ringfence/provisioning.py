@@ -87,6 +87,20 @@ def check_display_name(name: str) -> str:
     return name
 
 
+def check_note(text: str) -> str:
+    """Return a note of at most 200 characters, in Unicode's composed form and without space around it; it may be empty.
+
+    Raises:
+        Invalid: it is longer, or holds characters that do not print.
+    """
+    text = unicodedata.normalize("NFC", text).strip()
+    if len(text) > 200:
+        raise Invalid("a note has at most 200 characters")
+    if any(unicodedata.category(character) in _UNPRINTABLE for character in text):
+        raise Invalid("a note holds characters that do not print", hint="type it again, without line breaks or control characters")
+    return text
+
+
 def check_host(host: str) -> str:
     """Return a trunk's host, a DNS name or an IPv4 address, in lower case.
 

@@ -137,6 +137,7 @@ class Emergency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhook_host: str = "127.0.0.1"  # loopback: the operator's TLS proxy stands in front
     webhook_port: int = 0  # where the worker hears what carriers report by themselves; 0 = off
     webhook_secret_file: str = ""  # what carriers must show; goes with webhook_port
+    test_days: int = 7  # a test of calls to 999 that is due longer than this is an incident
 
 
 class Audit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -303,6 +304,8 @@ def _keys(tree: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def _check(settings: Settings) -> None:
     if not (1 <= settings.asterisk.emergency_wait <= 20 and 1 <= settings.asterisk.emergency_calls <= 1000):
         raise Misconfigured("asterisk.emergency_wait or asterisk.emergency_calls is out of range", hint="1 to 20 seconds, and room for 1 to 1000 calls")
+    if not 1 <= settings.emergency.test_days <= 90:
+        raise Misconfigured("emergency.test_days is out of range", hint="1 to 90 days")
     if not settings.node or not all(c.isascii() and (c.isalnum() or c == "-") for c in settings.node):
         raise Misconfigured(f"node is {settings.node!r}", hint="use lower-case letters, digits and '-'")
     for host in (settings.ari.host, settings.agi.host, settings.ami.host, settings.health.host, settings.emergency.webhook_host):

@@ -13,12 +13,14 @@ from ari_app.configuration.files import changed, difference, locked, read_files,
 from ari_app.configuration.gather import gather
 from ari_app.configuration.secrets import make_secrets
 from ari_app.configuration.shown import shown_settings
+from ari_app.configuration.tested import remember, remember_in_place, told
 from dialplan.node_conf import NodeConf
 from dialplan.render import render
 from ringfence.commands.installation import Installation, installed
 from ringfence.commands.options import example, json_option
-from ringfence.errors import Conflict, Misconfigured
+from ringfence.errors import Conflict, Misconfigured, RingfenceError
 from ringfence.output import Column, emit, emit_one, note, say, warn
+from ringfence.queries import emergency_tests
 from ringfence.settings import load_with_origins
 
 
@@ -76,13 +78,26 @@ def diff(installation: Installation) -> int:
 @json_option
 @installed
 def apply_files(installation: Installation, *, as_json: bool) -> None:
-    """Render, write what differs, have Asterisk reload it, and verify; when it is rejected, the old files come back."""
+    """Render, write what differs, have Asterisk reload it, and verify; when it is rejected, the old files come back.
+
+    When what 999 goes through is another than was tested last, it says so.
+    """
     from ari_app.configuration.apply import apply  # noqa: PLC0415  the manager's client is slow to import
 
     conf, texts = _rendered(installation)
-    done = asyncio.run(apply(installation.settings, conf, texts))
+    settings = installation.settings
+    with installation.changing() as session:
+        remember(session, installation.clock, settings.node, texts)
+    try:
+        done = asyncio.run(apply(settings, conf, texts))
+    except RingfenceError:
+        with installation.changing() as session:
+            remember_in_place(session, installation.clock, settings)
+        raise
+    with installation.reading() as session:
+        due = emergency_tests.due(session, installation.clock.now(), node=settings.node)
     if as_json:
-        emit_one(msgspec.structs.asdict(done), as_json=True)
+        emit_one({**msgspec.structs.asdict(done), "tests_due": emergency_tests.as_json(due)}, as_json=True)
         return
     say(f"changed: {', '.join(done.changed)}" if done.changed else "nothing has changed")
     if not done.running:
@@ -91,19 +106,25 @@ def apply_files(installation: Installation, *, as_json: bool) -> None:
         say(f"reloaded and verified: {', '.join(done.reloaded)}")
     if done.restart:
         warn(f"the change of {', '.join(done.restart)} waits for a restart of Asterisk; restart it when no calls are up")
+    if due:
+        warn(told(due))
 
 
 @config.command("verify", epilog=example("ringfence config verify --json"))
 @json_option
 @installed
 def verify_files(installation: Installation, *, as_json: bool) -> int:
-    """Look whether the running Asterisk does what this node's settings and store say; exits 5 when it does not."""
+    """Look whether the running Asterisk does what this node's settings and store say, and 999 was tested; exits 5 when not."""
     from ari_app.ami.client import AmiClient  # noqa: PLC0415  slow to import
     from ari_app.configuration.verify import Finding, verify_doors, verify_running  # noqa: PLC0415
 
     settings = installation.settings
     conf, texts = _rendered(installation)
     stale = changed(texts, read_files(settings.conf_dir, texts))
+    with installation.changing() as session:
+        remember_in_place(session, installation.clock, settings)
+        due = emergency_tests.due(session, installation.clock.now(), node=settings.node)
+    late = emergency_tests.overdue(due, installation.clock.now(), settings.emergency.test_days)
 
     async def look() -> list[Finding]:
         client = await AmiClient.connect(settings.ami, conf.ami.secret)
@@ -113,8 +134,11 @@ def verify_files(installation: Installation, *, as_json: bool) -> int:
             await client.close()
 
     findings = [Finding("files", f"differ from what would be rendered: {', '.join(stale)}" if stale else ""), *asyncio.run(look())]
+    findings.append(Finding("emergency test", told(late)))
     rows = [{"check": finding.check, "ok": not finding.problem, "problem": finding.problem} for finding in findings]
     emit(rows, [Column("check", "check"), Column("ok", "ok"), Column("problem", "problem")], as_json=as_json)
+    if due and not late:
+        note(told(due))
     return Conflict.exit_code if any(finding.problem for finding in findings) else 0
 
 

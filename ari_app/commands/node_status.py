@@ -14,6 +14,7 @@ from ringfence.commands.installation import Installation, installed
 from ringfence.commands.options import example, json_option
 from ringfence.errors import Unavailable
 from ringfence.output import Column, emit, emit_one, say
+from ringfence.queries import emergency_tests
 from ringfence.values import RoutedBy
 
 _PARTS = (Column("name", "part"), Column("condition", "is"), Column("detail", "detail"))
@@ -48,12 +49,12 @@ def status(installation: Installation, *, as_json: bool) -> None:
     if as_json:
         emit_one(msgspec.structs.asdict(found) | {"down": found.down}, as_json=True)
     else:
-        _print(found, now)
+        _print(found, settings.emergency.test_days, now)
     if found.down:
         raise Unavailable(f"{settings.node} is not well: {', '.join(found.down)} down", hint="'docs/operating.md' says what works meanwhile, and what to do")
 
 
-def _print(found: Status, now: datetime) -> None:
+def _print(found: Status, days: int, now: datetime) -> None:
     emit((msgspec.structs.asdict(part) for part in found.parts), _PARTS, as_json=False)
     plan, booked = found.plan, found.ledger
     say("")
@@ -67,6 +68,7 @@ def _print(found: Status, now: datetime) -> None:
             "lines set aside": "not known" if booked.set_aside_today is None else f"{booked.set_aside_today} in 24 hours",
             "purged last": _purged(found, now),
             "open incidents": "not known" if found.purge is None else str(found.purge.incidents),
+            "calls to 999 tested": _tested(found, days, now),
         },
         as_json=False,
     )
@@ -96,6 +98,17 @@ def _purged(found: Status, now: datetime) -> str:
         return "not known"
     finished_at = found.purge.finished_at
     return "never" if finished_at is None else f"{max((now - finished_at).total_seconds() / 3600, 0):.1f} h ago"
+
+
+def _tested(found: Status, days: int, now: datetime) -> str:
+    if found.tests is None:
+        return "not known"
+    passed, due = found.tests.passed_at, found.tests.due
+    last = "never" if passed is None else f"{max((now - passed).total_seconds() / 86400, 0):.1f} days ago"
+    if not due:
+        return last
+    state = "overdue" if emergency_tests.overdue(due, now, days) else "due"
+    return f"{last}; {state}: {'; '.join(each.reason for each in due)}"
 
 
 def _known(version: int | None) -> str:

@@ -1,4 +1,4 @@
-"""The group `emergency`: addresses for 999, who lacks one, and looking one up when the 999 operator asks."""
+"""The group `emergency`: addresses for 999, who lacks one, looking one up when the 999 operator asks, and tests of calls to 999."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ LAZY = {
     "export": Lazy("retention.commands.emergency_files:export", "Write the addresses to a CSV file that 'import' reads."),
     "poll": Lazy("retention.commands.emergency_carrier:poll", "Do now what is due at the carrier."),
     "reports": Lazy("retention.commands.emergency_carrier:reports", "List the numbers that a 999 operator had no address of."),
+    "record-test": Lazy("retention.commands.emergency_tests:record_test", "Write down a test of 999 that was held by hand with the carrier."),
+    "tests": Lazy("retention.commands.emergency_tests:tests", "List tests of calls to 999: due, overdue and held."),
     "submit": Lazy("retention.commands.emergency_carrier:submit", "Have a number's address sent to the carrier again."),
     "withdraw": Lazy("retention.commands.emergency_carrier:withdraw", "Ask again to take out the address of a number that left."),
     "import": Lazy("retention.commands.emergency_files:import_", "Take in a CSV file of addresses: all rows or none."),
@@ -43,7 +45,7 @@ _GAPS = (
 
 @click.group(cls=LazyGroup, lazy=LAZY)
 def emergency() -> None:
-    """Manage addresses for 999: entering, confirming, looking up, coverage."""
+    """Manage 999: addresses, who lacks one, looking one up, tests of calls."""
 
 
 @emergency.command(epilog=example("ringfence emergency coverage", "ringfence emergency coverage --limit 0 --json"))

@@ -94,5 +94,5 @@ def to_carrier(at: Context) -> timedelta | None:
 
 
 def watch_coverage(at: Context) -> None:
-    """Open and close the incidents of numbers that can call and have no accepted address for too long."""
-    alarms.review(at.sessions, at.clock)
+    """Open and close the incidents of numbers that can call and have no accepted address for too long, and of tests of 999 that are overdue."""
+    alarms.review(at.sessions, at.clock, at.settings.emergency.test_days)

@@ -45,6 +45,7 @@ _FIELDS: dict[str, Shape] = {
     "hi_key": shapes.key,
     "hold": shapes.random_id,
     "hold_version": shapes.count,
+    "how": shapes.word,
     "incident": shapes.random_id,
     "kib": shapes.count,
     "lo_at": shapes.bound,
@@ -67,6 +68,7 @@ _FIELDS: dict[str, Shape] = {
     "run": shapes.random_id,
     "size": shapes.count,
     "table": shapes.word,
+    "test": shapes.random_id,
     "token": shapes.count,
     "version": shapes.count,
 }
@@ -77,6 +79,7 @@ _KINDS: dict[str, str] = {
     "emergency.confirmed": "record",
     "emergency.exported": "rows",
     "emergency.looked_up": "record purpose ms",
+    "emergency.tested": "test how outcome",
     "file.removed": "run data_class files kib",
     "incident.closed": "incident outcome",
     "incident.opened": "incident cause",

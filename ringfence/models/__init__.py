@@ -7,6 +7,7 @@ from ringfence.models.billing import InvoiceLine
 from ringfence.models.calls import Call, LedgerOffset, Leg, Node, ReconciledDay, SetAsideLine
 from ringfence.models.emergency import EmergencyRecord, EmergencySubmission
 from ringfence.models.emergency_calls import EmergencyCall
+from ringfence.models.emergency_tests import EmergencyTest, EmergencyWay
 from ringfence.models.holds import HeldRow, HoldState, LegalHold
 from ringfence.models.numbering import Did, DidOwnership, Target
 from ringfence.models.plan import PlanChange, PlanState
@@ -41,6 +42,8 @@ __all__ = [
     "EmergencyCall",
     "EmergencyRecord",
     "EmergencySubmission",
+    "EmergencyTest",
+    "EmergencyWay",
     "Endpoint",
     "FileTombstone",
     "HeldRow",

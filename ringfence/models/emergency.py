@@ -66,6 +66,7 @@ Index(
 )
 Index("ix_emergency_address_superseded_at", EmergencyRecord.superseded_at)
 Index("ix_emergency_address_state_state_at", EmergencyRecord.state, EmergencyRecord.state_at)
+Index("ix_emergency_address_made_at", EmergencyRecord.made_at)
 
 
 class EmergencySubmission(Base):

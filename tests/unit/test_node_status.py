@@ -192,7 +192,7 @@ def test_the_command_prints_all_of_it_and_ends_with_69_when_something_is_down(tm
     assert cli.run(["node", "status", "--json"], installation=installation) == 69
     shown = capsys.readouterr()
     found = json.loads(shown.out)
-    assert set(found) == {"node", "at", "parts", "plan", "ledger", "routed_last_hour", "routed_last_day", "nodes", "purge", "down"}
+    assert set(found) == {"node", "at", "parts", "plan", "ledger", "routed_last_hour", "routed_last_day", "nodes", "purge", "tests", "down"}
     assert found["down"]
     assert "is not well" in shown.err
     assert cli.run(["node", "status"], installation=installation) == 69

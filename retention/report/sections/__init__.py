@@ -11,6 +11,7 @@ from retention.report.sections.claims import claims
 from retention.report.sections.completeness import completeness
 from retention.report.sections.cover import cover
 from retention.report.sections.emergency import emergency
+from retention.report.sections.emergency_tests import emergency_tests
 from retention.report.sections.files import files
 from retention.report.sections.holds import holds
 from retention.report.sections.incidents import incidents
@@ -20,4 +21,4 @@ from retention.report.sections.soundness import soundness
 
 Make = Callable[[Reading], Section]
 
-SECTIONS: tuple[Make, ...] = (cover, schedule, completeness, soundness, runs, files, holds, aggregates, emergency, incidents, claims)
+SECTIONS: tuple[Make, ...] = (cover, schedule, completeness, soundness, runs, files, holds, aggregates, emergency, emergency_tests, incidents, claims)
