@@ -141,7 +141,7 @@ class _Run:
         self._held, self._stop, self._only = held, stop, only
         self._id, self._key, self._now = audit.new_id(), secrets.token_bytes(32), self._clock.now()
         self._batcher = Batcher(self._engine, self._clock, held, self._id, self._key, stop)
-        self._care = Care(self._engine)
+        self._care = Care(self._engine, self._stop)
         self._receipts = 0
 
     def go(self) -> Report:
@@ -269,9 +269,8 @@ class _Run:
             done.add(batch)
             pace.took(batch.seconds)
             self._progress(Progress(item.data_class.value, item.policy, done.rows, item.due.rows, batch.seconds, done.own))
-            if not self._care.after_batch():
+            if not self._care.after_batch(batch.seconds):
                 raise ContendedError
-            pace.rest(self._stop)
 
     def _files(self, item: Item, done: _Tally) -> Outcome:
         """Give up the node's files of a class, then remove them."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from threading import Event
 
 from sqlalchemy import Engine
 
+from retention.purge.pace import Gaps
 from ringfence.queries import sqlite_file
 
 LARGEST_LOG = 1 << 30  # bytes; a run that cannot keep the log below this stops
@@ -23,16 +25,27 @@ _PAUSE = 0.05
 class Care:
     """Looks after one SQLite file while rows are deleted."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, stop: Event) -> None:
         self._engine = engine
+        self._stop = stop
+        self._gaps = Gaps()
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._log = Path(f"{engine.url.database}-wal")
         self.largest_log = 0  # bytes seen
 
-    def after_batch(self) -> bool:
-        """Write the log back when it has grown; False when somebody's reading keeps it from being cut and it is too large to go on."""
+    def after_batch(self, seconds: float) -> bool:
+        """Write the log back when it has grown, and let others write; `seconds` is how long the batch kept them waiting.
+
+        False when somebody's reading keeps the log from being cut and it is too large to go on.
+        """
         if not self.is_sqlite:
             return True
+        began = time.monotonic()
+        small = self._keep_small()
+        self._gaps.after(seconds + time.monotonic() - began, self._stop)
+        return small
+
+    def _keep_small(self) -> bool:
         size = self._size()
         self.largest_log = max(self.largest_log, size)
         if size < CHECKPOINT_AT or self.checkpoint(tries=1):
@@ -52,9 +65,11 @@ class Care:
         """Give freed pages back, a few at a time, then cut the log; False when that has to wait for readers."""
         if not self.is_sqlite:
             return True
+        began = time.monotonic()
         while sqlite_file.free_pages(self._engine) and sqlite_file.give_back(self._engine, _PAGES):
-            if not self.after_batch():
+            if not self.after_batch(time.monotonic() - began):
                 return False
+            began = time.monotonic()
         return self.checkpoint()
 
     def _size(self) -> int:
