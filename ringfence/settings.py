@@ -134,6 +134,8 @@ class Emergency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     magrathea_tls: bool = True  # false = plain text, and only to a loopback or private address
     magrathea_ported_file: str = ""  # numbers that were ported in, one a line
     batch_dir: str = ""  # folder of batches and answers; empty = <home>/emergency
+    confirm_every: str = "P12M"  # an address is confirmed again after this period (ISO 8601): classes fixed and multi_site
+    confirm_nomadic_every: str = "P6M"  # the same of the class nomadic
     webhook_host: str = "127.0.0.1"  # loopback: the operator's TLS proxy stands in front
     webhook_port: int = 0  # where the worker hears what carriers report by themselves; 0 = off
     webhook_secret_file: str = ""  # what carriers must show; goes with webhook_port

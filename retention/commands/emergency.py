@@ -9,6 +9,7 @@ import click
 from dialplan.emergency.address import one_line
 from dialplan.emergency.matrix import judge
 from retention.emergency import coverage as covering
+from retention.emergency.confirming import count_due, list_due, periods_of
 from retention.emergency.coverage import Gap
 from ringfence.audit import log
 from ringfence.audit.kinds import PURPOSES
@@ -56,18 +57,23 @@ def emergency() -> None:
 def coverage(installation: Installation, ref: str | None, limit: int, *, as_json: bool) -> None:
     """Show how many numbers that can call have an accepted address, and list those that have not, the oldest first.
 
-    The alarm is 1 after 24 hours without an accepted address, 2 after 72.
+    The alarm is 1 after 24 hours without an accepted address, 2 after 72. Addresses that nobody has confirmed for emergency.confirm_every are counted;
+    --json lists them too, with their age and owner.
     """
+    periods, now = periods_of(installation.settings.emergency), installation.clock.now()
     with installation.reading() as session:
         account_id = accounts.get_account(session, ref).id if ref else None
         counts = covering.coverage(session)
-        found = list(covering.gaps(session, installation.clock.now(), account_id=account_id, limit=limit or None)) if counts.gaps else []
+        found = list(covering.gaps(session, now, account_id=account_id, limit=limit or None)) if counts.gaps else []
+        due = count_due(session, periods, now)
+        listed = list(list_due(session, periods, now, account_id=account_id, limit=limit or None)) if due and as_json else []
     if as_json:
-        emit_one({**_counts(counts), "listed": found}, as_json=True)
+        emit_one({**_counts(counts), "to_confirm": due, "listed": found, "listed_to_confirm": listed}, as_json=True)
         return
     emit((_gap(gap) for gap in found), _GAPS, as_json=False, empty="no number lacks an address")
     say(f"{counts.can_call} number(s) can call, {counts.covered} covered, {counts.gaps} not: {_said(counts.states)}")
     say(f"ordinary calls refused: {_said(counts.blocked)}")
+    say(f"addresses to be confirmed again: {due}{'; --json lists them' if due else ''}")
     if limit and len(found) == limit < counts.gaps:
         note(f"there are more; --limit 0 lists all (shown: {limit})")
 

@@ -9,6 +9,7 @@ import click
 from dialplan.emergency.address import FIELDS, LIMITS, one_line
 from dialplan.emergency.matrix import judge
 from retention.emergency import records
+from retention.emergency.confirming import due_at, periods_of
 from ringfence.commands.installation import Installation, installed
 from ringfence.commands.options import NUMBER, example, json_option
 from ringfence.emergency import CONFIRMED_HOW, LocationClass
@@ -106,7 +107,8 @@ def show(installation: Installation, did: str, *, as_json: bool) -> None:
         record = records.require(session, did)
         phones = stored.presenting(session, did)
         verdict = judge(stored.facts_of(record), presented=bool(phones))
-        shown = {"number": did, **_row(record), "phones": phones, "calls": verdict.blocks or "allowed", "why": verdict.why}
+        confirm = due_at(record, periods_of(installation.settings.emergency))
+        shown = {"number": did, **_row(record), "confirm_again_at": confirm, "phones": phones, "calls": verdict.blocks or "allowed", "why": verdict.why}
         address = stored.address_of(record)
         if as_json:
             shown |= {"fields": address}

@@ -1,10 +1,11 @@
-"""Alarms: numbers that can call and have had no accepted address for 24 hours, and for 72; what a carrier refused, which a person must mend; and tests overdue.
+"""Alarms: numbers that can call without an accepted address for 24 hours, and for 72; what a carrier refused, nobody confirmed again, or nobody tested.
 
 Ofcom fined a provider for not monitoring and not testing (Gigaclear, 30 July 2025, General Conditions A3.5 and A3.6(a)).
 """
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import timedelta
 from itertools import takewhile
 
@@ -12,6 +13,7 @@ import msgspec
 from sqlalchemy.orm import Session, sessionmaker
 
 from retention import incidents
+from retention.emergency.confirming import count_due, periods_of
 from retention.emergency.coverage import OVERDUE, gaps
 from ringfence.clock import Clock
 from ringfence.queries import audit, emergency_tests
@@ -22,7 +24,7 @@ from ringfence.settings import Emergency
 
 REFUSED = "emergency_refused"
 UNTESTED = "emergency_test_overdue"
-TEST_DAYS = Emergency().test_days
+UNCONFIRMED = "emergency_unconfirmed"
 
 
 class Alarm(msgspec.Struct, frozen=True):
@@ -33,15 +35,20 @@ class Alarm(msgspec.Struct, frozen=True):
     detail: str  # without the numbers
 
 
-def alarms(session: Session, clock: Clock, test_days: int = TEST_DAYS) -> list[Alarm]:
+def alarms(session: Session, clock: Clock, chosen: Emergency) -> list[Alarm]:
     """Return every alarm, also those of which there is nothing.
 
     Args:
         session: reads only.
         clock: tells what is late.
-        test_days: a test of calls to 999 may be due for so long.
+        chosen: for how long a test of calls to 999 may be due, and when addresses are confirmed again.
+
+    Raises:
+        Misconfigured: a setting is no period.
     """
-    since = [gap.alarm for gap in takewhile(lambda gap: gap.alarm, gaps(session, clock.now()))]  # the oldest come first
+    now = clock.now()
+    with closing(gaps(session, now)) as oldest_first:
+        since = [gap.alarm for gap in takewhile(lambda gap: gap.alarm, oldest_first)]
     found = []
     for level, limit in enumerate(OVERDUE):
         count, hours = sum(alarm > level for alarm in since), limit // timedelta(hours=1)
@@ -49,16 +56,22 @@ def alarms(session: Session, clock: Clock, test_days: int = TEST_DAYS) -> list[A
         found.append(Alarm(f"emergency_{hours}h", count, detail))
     refused, stays = outbox.refused(session)
     detail = f"the carrier refused {refused} address(es) for 999, and did not take out {stays} of numbers that left: a person must look"
-    late = emergency_tests.overdue(emergency_tests.due(session, clock.now()), clock.now(), test_days)
+    due = count_due(session, periods_of(chosen), now)
+    ask = f"{due} address(es) for 999 are to be confirmed again by the customer: 'ringfence emergency coverage --json' lists them"
+    late = emergency_tests.overdue(emergency_tests.due(session, now), now, chosen.test_days)
     told = "; ".join(f"{each.node}: {each.reason}" for each in late)
-    untested = Alarm(UNTESTED, len(late), f"calls to 999 were not tested within {test_days} days: {told}: see 'ringfence emergency tests'")
-    return [*found, Alarm(REFUSED, refused + stays, detail), untested]
+    untested = f"calls to 999 were not tested within {chosen.test_days} days: {told}: see 'ringfence emergency tests'"
+    return [*found, Alarm(REFUSED, refused + stays, detail), Alarm(UNCONFIRMED, due, ask), Alarm(UNTESTED, len(late), untested)]
 
 
-def review(sessions: sessionmaker[Session], clock: Clock, test_days: int = TEST_DAYS) -> list[Alarm]:
-    """Open the incident of each alarm that there is something of, and close it when there is nothing; return the alarms."""
+def review(sessions: sessionmaker[Session], clock: Clock, chosen: Emergency = Emergency()) -> list[Alarm]:  # noqa: B008  frozen
+    """Open the incident of each alarm that there is something of, and close it when there is nothing; return the alarms.
+
+    Raises:
+        Misconfigured: a setting is no period.
+    """
     with sessions() as session:
-        found = alarms(session, clock, test_days)
+        found = alarms(session, clock, chosen)
         changed = [each for each in found if bool(each.count) != (stored.find_open(session, each.cause, None) is not None)]
     if changed:
         with sessions.begin() as session:

@@ -5,7 +5,7 @@ Ofcom fined a provider for not monitoring exactly this (Gigaclear, 30 July 2025,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import datetime, timedelta
 
 import msgspec
@@ -62,7 +62,7 @@ def coverage(session: Session) -> Coverage:
     return Coverage(can_call, covered, dict(sorted(states.items())), dict(sorted(blocked.items())))
 
 
-def gaps(session: Session, now: datetime, *, account_id: int | None = None, limit: int | None = None) -> Iterator[Gap]:
+def gaps(session: Session, now: datetime, *, account_id: int | None = None, limit: int | None = None) -> Generator[Gap]:
     """Yield each number that can call and is not covered, with its age and its owner, the oldest first.
 
     Args:

@@ -94,5 +94,9 @@ def to_carrier(at: Context) -> timedelta | None:
 
 
 def watch_coverage(at: Context) -> None:
-    """Open and close the incidents of numbers that can call and have no accepted address for too long, and of tests of 999 that are overdue."""
-    alarms.review(at.sessions, at.clock, at.settings.emergency.test_days)
+    """Open and close the incidents of addresses that are missing, refused or unconfirmed for too long, and of tests of 999 that are overdue.
+
+    Raises:
+        Misconfigured: a setting is no period.
+    """
+    alarms.review(at.sessions, at.clock, at.settings.emergency)

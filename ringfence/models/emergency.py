@@ -64,6 +64,14 @@ Index(
     postgresql_where=EmergencyRecord.superseded_at.is_(None),
     sqlite_where=EmergencyRecord.superseded_at.is_(None),
 )
+Index(
+    "ix_emergency_address_confirmed",
+    EmergencyRecord.location,
+    EmergencyRecord.confirmed_at,
+    EmergencyRecord.made_at,
+    postgresql_where=EmergencyRecord.superseded_at.is_(None),
+    sqlite_where=EmergencyRecord.superseded_at.is_(None),
+)
 Index("ix_emergency_address_superseded_at", EmergencyRecord.superseded_at)
 Index("ix_emergency_address_state_state_at", EmergencyRecord.state, EmergencyRecord.state_at)
 Index("ix_emergency_address_made_at", EmergencyRecord.made_at)

@@ -6,7 +6,7 @@ account is blocked does not matter: 999 goes out all the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 import msgspec
@@ -71,9 +71,68 @@ def gaps(session: Session, *, account_id: int | None = None, limit: int | None =
     )
     if account_id is not None:
         rows = rows.where(Did.account_id == account_id)
-    for row in session.execute(rows.limit(limit).execution_options(yield_per=_AT_ONCE)):
-        e164, account, owner, moment, carrier, *facts = row
-        yield Gap(E164(str(e164)), str(account), owner, _facts(*facts), moment, carrier)  # type: ignore[arg-type]
+    with session.execute(rows.limit(limit).execution_options(yield_per=_AT_ONCE)) as found:  # whoever has seen enough leaves no cursor open
+        for e164, account, owner, moment, carrier, *facts in found:
+            yield Gap(E164(str(e164)), str(account), owner, _facts(*facts), moment, carrier)  # type: ignore[arg-type]
+
+
+class Unconfirmed(msgspec.Struct, frozen=True):
+    """A number that can call, and whose address nobody has confirmed since a moment."""
+
+    e164: E164
+    account: str  # its owner's reference
+    account_id: int
+    location: LocationClass
+    since: datetime  # when it was last confirmed, else entered
+    confirmed: bool  # whether anybody ever said that it is right
+    confirmed_by: str | None
+
+
+def count_unconfirmed(session: Session, before: Mapping[LocationClass, datetime]) -> int:
+    """Return how many numbers that can call have an address that was last confirmed, else entered, before their class's moment."""
+    counted = select(func.count()).select_from(EmergencyRecord).join(Did, _HELD).where(_unconfirmed(before), *_can_call())
+    return session.scalar(counted) or 0
+
+
+def unconfirmed(
+    session: Session, before: Mapping[LocationClass, datetime], *, account_id: int | None = None, limit: int | None = None
+) -> Iterator[Unconfirmed]:
+    """Yield those numbers, the longest unconfirmed first.
+
+    Args:
+        session: an open transaction.
+        before: class -> the moment since which it must have been confirmed.
+        account_id: only this account's.
+        limit: at most so many.
+    """
+    since = func.coalesce(EmergencyRecord.confirmed_at, EmergencyRecord.made_at).label("since")
+    said = (EmergencyRecord.confirmed_at, EmergencyRecord.confirmed_by)
+    rows: Select[*tuple[object, ...]] = (
+        select(Did.e164, Account.ref, Account.id, EmergencyRecord.location, since, *said)
+        .select_from(EmergencyRecord)
+        .join(Did, _HELD)
+        .join(Account, Account.id == Did.account_id)
+        .where(_unconfirmed(before), *_can_call())
+        .order_by(since, Did.e164)
+    )
+    if account_id is not None:
+        rows = rows.where(Did.account_id == account_id)
+    with session.execute(rows.limit(limit).execution_options(yield_per=_AT_ONCE)) as found:
+        for e164, account, owner, location, moment, confirmed_at, by in found:
+            yield Unconfirmed(E164(str(e164)), str(account), owner, location, moment, confirmed_at is not None, by)  # type: ignore[arg-type]
+
+
+def _unconfirmed(before: Mapping[LocationClass, datetime]) -> ColumnElement[bool]:
+    confirmed, made = EmergencyRecord.confirmed_at, EmergencyRecord.made_at
+    cases = (
+        case_
+        for location, moment in before.items()
+        for case_ in (
+            and_(EmergencyRecord.location == location, confirmed < moment),
+            and_(EmergencyRecord.location == location, confirmed.is_(None), made < moment),
+        )
+    )
+    return and_(EmergencyRecord.superseded_at.is_(None), or_(*cases))  # each is a stretch of the index
 
 
 def covered() -> ColumnElement[bool]:

@@ -117,7 +117,7 @@ def test_the_report_tells_each_gap_without_saying_who_it_is(stocked: Session, st
         report = gather(fresh, store_settings, clock, span, sections=(emergency,))
     (row,) = report.table("emergency", "gaps").rows
     assert (row["ends_in"], row["status"], row["state"], row["age"], row["calls_refused"]) == ("123", "overdue", "missing", 3 * 86_400, "yes")
-    assert report.section("emergency").blocks[0].values == {"can_call": 1, "covered": 0, "gaps": 1, "blocked": 1}  # type: ignore[union-attr]
+    assert report.section("emergency").blocks[0].values == {"can_call": 1, "covered": 0, "gaps": 1, "blocked": 1, "to_confirm": 0}  # type: ignore[union-attr]
     assert "1 number(s)" in report.section("emergency").exceptions[0]
     assert not any(word in str([dict(each) for each in report.table("emergency", "gaps").rows]) for word in (DID, "7946", "ACME"))
     happen(stocked, clock, enter(stocked, clock), AddressEvent.SENT, AddressEvent.ACCEPTED)

@@ -246,7 +246,7 @@ def test_a_number_without_an_accepted_address_is_an_incident_after_one_day_and_t
         clock.set(clock.now() + hours * HOUR)
         jobs.watch_coverage(at)
         assert [cause for cause, outcome, _ in incidents_of(engine) if outcome is None] == opened
-    assert [alarm.count for alarm in alarms.review(sessions, clock)] == [1, 1, 0, 0]
+    assert [alarm.count for alarm in alarms.review(sessions, clock)] == [1, 1, 0, 0, 0]
     go(sessions, clock, Told(Reply(X.ACCEPTED)))
     jobs.watch_coverage(at)
     assert incidents_of(engine) == [("emergency_24h", "mended", "worker"), ("emergency_72h", "mended", "worker")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from retention.emergency.confirming import count_due, periods_of
 from retention.emergency.coverage import Gap, coverage, gaps
 from retention.report.model import Column, Facts, Kind, Section, Table
 from retention.report.reading import Reading
@@ -18,6 +19,7 @@ _COUNTS = (
     Column("covered", "With what 999 needs", Kind.COUNT),
     Column("gaps", "Without", Kind.COUNT),
     Column("blocked", "Whose ordinary calls are refused until then", Kind.COUNT),
+    Column("to_confirm", "With an address to be confirmed again", Kind.COUNT),
 )
 _STATES = (Column("state", "State", Kind.WORD), Column("numbers", "Numbers", Kind.COUNT))
 _GAPS = (
@@ -32,8 +34,13 @@ _GAPS = (
 
 
 def emergency(reading: Reading) -> Section:
-    """Return the section."""
+    """Return the section.
+
+    Raises:
+        Misconfigured: a setting is no period.
+    """
     counts = coverage(reading.session)
+    due = count_due(reading.session, periods_of(reading.settings.emergency), reading.now)
     found = list(gaps(reading.session, reading.now, limit=_MOST)) if counts.gaps else []
     rows = tuple(_row(gap, reading) for gap in found)
     late = [row for row in rows if row["status"] == "overdue"]
@@ -46,7 +53,7 @@ def emergency(reading: Reading) -> Section:
             "A3.6). Ordinary calls are refused until the address is with the carrier; 999 is never refused."
         ),
         blocks=(
-            Facts("coverage", "Now", _COUNTS, {**_counts(counts), "blocked": sum(counts.blocked.values())}),
+            Facts("coverage", "Now", _COUNTS, {**_counts(counts), "blocked": sum(counts.blocked.values()), "to_confirm": due}),
             Table("states", "Without, by state", _STATES, tuple({"state": state, "numbers": count} for state, count in counts.states.items())),
             Table("gaps", "Each number without, the oldest first", _GAPS, rows, empty="None.", most=50),
         ),
