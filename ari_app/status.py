@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from ari_app.ari import http as ari
 from ari_app.cdr.tail import ledger_files
+from ari_app.configuration.stale import ConfigurationStanding, configuration_standing
 from ringfence.errors import NotFound, RingfenceError
 from ringfence.ledgerfile import file_identity
 from ringfence.queries import emergency_tests, incidents, ledger, nodes, standing
@@ -116,6 +117,7 @@ class Status(msgspec.Struct, frozen=True):
     nodes: tuple[NodeStanding, ...] | None
     purge: PurgeStanding | None
     tests: EmergencyStanding | None  # of calls to 999
+    configuration: ConfigurationStanding
 
     @property
     def down(self) -> tuple[str, ...]:
@@ -123,13 +125,14 @@ class Status(msgspec.Struct, frozen=True):
         return tuple(part.name for part in self.parts if part.condition is Condition.DOWN)
 
 
-def look(settings: Settings, now: datetime, read_store: Callable[[], Stored]) -> Status:
+def look(settings: Settings, now: datetime, read_store: Callable[[], Stored], read_stale: Callable[[], tuple[str, ...]]) -> Status:
     """Ask every part, and return what is known. Never raises for a part that is away.
 
     Args:
         settings: this node's.
         now: the present moment.
         read_store: reads the store (`stored` in a session); raises when it is away.
+        read_stale: compares the configuration in place (`stale_files` in a session).
     """
     health = settings.health
     daemons = {"ari app": health.ari, "route server": health.agi, "booker": health.ledger, "astdb keeper": health.ami, "worker": health.worker}
@@ -139,8 +142,10 @@ def look(settings: Settings, now: datetime, read_store: Callable[[], Stored]) ->
         asked += [pool.submit(_daemon, name, health.host, port) for name, port in daemons.items()]
         measured = [pool.submit(_metrics, health.host, port) for port in (health.ari, health.agi)]
         in_store = pool.submit(_store, read_store)
+        files = pool.submit(configuration_standing, read_stale)
         parts, found = [future.result() for future in asked], in_store.result()
         app, agi = (future.result() for future in measured)
+        configuration = files.result()
     store = found if isinstance(found, Stored) else None
     plan = _plan(settings, store, app, agi)
     parts.append(_store_part(found))
@@ -156,6 +161,7 @@ def look(settings: Settings, now: datetime, read_store: Callable[[], Stored]) ->
         nodes=store.nodes if store else None,
         purge=store.purge if store else None,
         tests=store.tests if store else None,
+        configuration=configuration,
     )
 
 

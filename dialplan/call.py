@@ -28,7 +28,8 @@ _DIALLED = re.compile(r"\+[0-9]{7,15}\Z|[0-9]{3,6}\Z", re.ASCII)  # a short code
 _CLAIMED = re.compile(r"[0-9+]{0,100}\Z")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}\Z")
 _REASON = re.compile(r"[a-z0-9_]{0,40}\Z")
-_CHANNEL = re.compile(r"([a-z0-9][a-z0-9-]{0,39})-([0-9a-f]{8})\Z")
+LOCATED = ".location"  # ends the endpoint of an emergency trunk that sends an address; no name that people give has a dot
+_CHANNEL = re.compile(rf"([a-z0-9][a-z0-9-]{{0,39}})(?:{re.escape(LOCATED)})?-([0-9a-f]{{8}})\Z")
 
 
 class CallFacts(msgspec.Struct, frozen=True):
@@ -170,7 +171,7 @@ def parse_tried(text: str) -> tuple[TriedAttempt, ...]:
 
 
 def channel_endpoint(channel: str) -> tuple[str, int]:
-    """Return the endpoint and the running number of a channel name like `PJSIP/trunk-a-0000002f`.
+    """Return the trunk or phone and the running number of a channel name like `PJSIP/trunk-a-0000002f`.
 
     Raises:
         Invalid: it is not a PJSIP channel name.

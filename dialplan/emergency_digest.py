@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from dialplan.call import LOCATED
 from dialplan.emergency_call import CODES, dialled_forms
 
 _SECTION = re.compile(r"\[([^\]]+)\]")
-_WAY = re.compile(rf"Dial\(PJSIP/(?:{'|'.join(CODES)})@([a-z0-9-]+),")
+_WAY = re.compile(rf"Dial\(PJSIP/(?:{'|'.join(CODES)})@([a-z0-9-]+)(?:{re.escape(LOCATED)})?,")
 _PHONE = re.compile(r"exten => [a-z0-9-]+,1,MSet\(")
 _OF_A_PHONE = (
     (re.compile(r"(exten => |\|)[a-z0-9-]+(,1,|\|)"), r"\1phone\2"),
@@ -44,6 +45,7 @@ def way_digest(texts: Mapping[str, str]) -> WayDigest | None:
         return None
     trunks = [*contexts.get("emergency", ()), *_of_trunks(texts["pjsip.conf"], emergency_trunks(texts["extensions.conf"]))]
     road = [*_forms(contexts.get("from-phone", ())), *sorted({_alike(line) for line in contexts["emergency-site"]})]
+    road += ["[located]", *sorted({_alike(line) for line in contexts.get("located", ())})]
     for name in _GOES_THROUGH:
         road += [f"[{name}]", *contexts.get(name, ())]
     return WayDigest(_digest(trunks), _digest(road))
@@ -84,7 +86,7 @@ def _forms(lines: Iterable[str]) -> Iterator[str]:
 
 def _of_trunks(pjsip: str, names: Iterable[str]) -> Iterator[str]:
     found = sections(pjsip)
-    wanted = ["ours", *names]
+    wanted = ["ours", *(one for name in names for one in (name, name + LOCATED) if one in found)]
     used = {line.partition("=")[2].strip() for name in wanted for line in found.get(name, ()) if line.startswith("transport")}
     for name in (*wanted, *sorted(used)):
         yield f"[{name}]"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from ringfence.emergency import EmergencyAddress
+
 
 class Directories(msgspec.Struct, frozen=True):
     """Asterisk's folders, absolute."""
@@ -44,6 +46,7 @@ class TrunkConf(msgspec.Struct, frozen=True):
     register: bool
     number_format: str
     emergency: int | None  # its turn in calls to 999; None = it takes other calls
+    location: bool = False  # does a call to 999 carry the address of the phone's site on it
 
 
 class PhoneConf(msgspec.Struct, frozen=True):
@@ -54,6 +57,7 @@ class PhoneConf(msgspec.Struct, frozen=True):
     account: int
     site: str  # the number that 999 is shown; empty = there is none
     receive_only: bool  # may it take calls only
+    address: EmergencyAddress | None = None  # of its site, when a trunk asks for it and a carrier has it
 
 
 class Tls(msgspec.Struct, frozen=True):
@@ -68,6 +72,8 @@ class NodeConf(msgspec.Struct, frozen=True):
 
     node: str
     app: str
+    asterisk: str  # the version of the Asterisk that reads it, such as '22.10.1'
+    geolocation: bool  # has it the modules that put an address into a call
     dirs: Directories
     ari: Login
     ami: Login

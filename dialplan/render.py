@@ -12,7 +12,7 @@ from importlib import resources
 
 import jinja2
 
-from dialplan import emergency_call
+from dialplan import emergency_call, emergency_location
 from dialplan.node_conf import Directories, NodeConf
 from ringfence.errors import Invalid
 
@@ -24,7 +24,7 @@ _PATH = re.compile(r"/[A-Za-z0-9_./+@-]*\Z")
 _SITE = re.compile(r"(\+[1-9][0-9]{6,14})?\Z", re.ASCII)
 _HA1 = re.compile(r"[0-9a-f]{32}\Z")
 
-SECRET_FILES = frozenset({"ari.conf", "manager.conf", "pjsip.conf"})
+SECRET_FILES = frozenset({"ari.conf", "geolocation.conf", "manager.conf", "pjsip.conf"})
 
 
 def render(conf: NodeConf) -> dict[str, str]:
@@ -32,14 +32,18 @@ def render(conf: NodeConf) -> dict[str, str]:
 
     Raises:
         Invalid: a value has a shape that it must not have.
-        Misconfigured: a phone that may call has no way to 999.
+        Misconfigured: a phone that may call has no way to 999, or this Asterisk cannot send the address that a trunk asks for.
         jinja2.UndefinedError: a template names a variable that does not exist.
     """
     check(conf)
     emergency_call.check_ways(conf.trunks, conf.phones)
+    emergency_location.check_location(conf)
     values = {field: getattr(conf, field) for field in conf.__struct_fields__}
     values |= {"codes": emergency_call.CODES, "forms": tuple(emergency_call.dialled_forms()), "ways": emergency_call.in_turn(conf.trunks)}
     values |= {"call_back_seconds": emergency_call.CALL_BACK_SECONDS, "call_back_ring": emergency_call.CALL_BACK_RING}
+    values |= {"locates": emergency_location.asks(conf.trunks), "location_modules": emergency_location.MODULES}
+    values |= {"locations": {phone.name: emergency_location.elements(phone) for phone in conf.phones if phone.address}}
+    values |= {"first_dialled": emergency_location.first_dialled}
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     files: dict[str, str] = {}
     for entry in (resources.files("dialplan") / "templates").iterdir():

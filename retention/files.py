@@ -56,6 +56,7 @@ FILE_KINDS: tuple[FileKind, ...] = (
     FileKind(_F.HOME, ("run/*.pid", "run/up", "*.lock", "asterisk/run/*"), _D.OPERATIONAL, "which process runs", _S.SYSTEM, personal=False),
     FileKind(_F.HOME, ("ringfence.toml",), _D.OPERATIONAL, "this node's settings", _S.OPERATOR, personal=False),
     FileKind(_F.HOME, ("secrets/*", "asterisk/keys/*"), _D.OPERATIONAL, "keys and passwords of the installation", _S.SYSTEM, personal=False),
+    FileKind(_F.CONF, ("geolocation.conf",), _D.EMERGENCY_ADDRESS, "where phones are, for emergency trunks that ask for it: made from the store", _S.CUSTOMER),
     FileKind(_F.CONF, ("*",), _D.ACCOUNT, "Asterisk's configuration, made from the store at each change: phones, numbers, trunks", _S.SYSTEM),
     FileKind(_F.DB, ("astdb.sqlite3*",), _D.NUMBERING, "Asterisk's copy of where each number goes, kept equal to the store", _S.SYSTEM),
     FileKind(_F.SPOOL, ("voicemail/*/msg*",), _D.VOICEMAIL, "messages that callers left", _S.CARRIER),

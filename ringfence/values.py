@@ -89,6 +89,12 @@ class NumberFormat(StrEnum):
     NATIONAL = "national"  # 07700900123; 00 before other countries
 
 
+class EmergencyLocation(StrEnum):
+    """How a call to 999 says where the phone is, besides by the number that it presents."""
+
+    CIVIC = "civic"  # the address of the phone's site, by value (PIDF-LO, RFC 4119)
+
+
 class Direction(StrEnum):
     """Which way a call goes, seen from the customer."""
 

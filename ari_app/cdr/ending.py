@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ari_app.cdr.line import LedgerRecord
-from dialplan.call import CallFacts, Leg, LegResult, Routed, TriedAttempt, match_channels, parse_facts, parse_legs, parse_routed, parse_tried
+from dialplan.call import LOCATED, CallFacts, Leg, LegResult, Routed, TriedAttempt, match_channels, parse_facts, parse_legs, parse_routed, parse_tried
 from ringfence.errors import Invalid
 
 _FIELDS = 11
@@ -93,7 +93,7 @@ def attempts_of(ending: Ending, records: Sequence[LedgerRecord]) -> list[Part]:
 def _parts(number: int, legs: tuple[Leg, ...], records: dict[str, LedgerRecord], results: Sequence[LegResult]) -> list[Part]:
     if len(legs) == 1 and len(records) == 1:
         channel, record = next(iter(records.items()))
-        mine = {0: record} if channel[6:].rpartition("-")[0] == legs[0].endpoint else {}
+        mine = {0: record} if channel[6:].rpartition("-")[0].removesuffix(LOCATED) == legs[0].endpoint else {}
     else:
         mine = {index: records[channel] for channel, index in match_channels(legs, list(records)).items()}
     return [Part(number, leg, mine.get(index), results[index] if results else None) for index, leg in enumerate(legs)]

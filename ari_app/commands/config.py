@@ -129,7 +129,7 @@ def verify_files(installation: Installation, *, as_json: bool) -> int:
     async def look() -> list[Finding]:
         client = await AmiClient.connect(settings.ami, conf.ami.secret)
         try:
-            return [*await verify_running(client, conf, texts), *await verify_doors(settings)]
+            return [*await verify_running(client, settings, conf, texts), *await verify_doors(settings)]
         finally:
             await client.close()
 

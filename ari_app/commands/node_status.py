@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from ari_app import status as node_status
+from ari_app.configuration.stale import ConfigurationStanding, stale_files
 from ari_app.status import Status, Stored
 from ringfence.commands.installation import Installation, installed
 from ringfence.commands.options import example, json_option
@@ -45,7 +46,11 @@ def status(installation: Installation, *, as_json: bool) -> None:
         with installation.reading() as session:
             return node_status.stored(session, settings.node, now)
 
-    found = node_status.look(settings, now, read_store)
+    def read_stale() -> tuple[str, ...]:
+        with installation.reading() as session:
+            return stale_files(settings, session)
+
+    found = node_status.look(settings, now, read_store, read_stale)
     if as_json:
         emit_one(msgspec.structs.asdict(found) | {"down": found.down}, as_json=True)
     else:
@@ -66,6 +71,7 @@ def _print(found: Status, days: int, now: datetime) -> None:
             "plan of AstDB": _known(plan.astdb_version),
             "ledger not booked yet": "not known" if booked.bytes_behind is None else f"{booked.bytes_behind:,} bytes in {booked.files} file(s)",
             "lines set aside": "not known" if booked.set_aside_today is None else f"{booked.set_aside_today} in 24 hours",
+            "configuration": _configuration(found.configuration),
             "purged last": _purged(found, now),
             "open incidents": "not known" if found.purge is None else str(found.purge.incidents),
             "calls to 999 tested": _tested(found, days, now),
@@ -91,6 +97,12 @@ def _share(counts: dict[RoutedBy, int], by: RoutedBy) -> str:
 
 def _version(version: int | None, changed_at: datetime | None, now: datetime) -> str:
     return _known(version) + ("" if changed_at is None else f", changed {max(int((now - changed_at).total_seconds()), 0)} s ago")
+
+
+def _configuration(found: ConfigurationStanding) -> str:
+    if found.stale is None:
+        return found.problem
+    return f"stale, 'ringfence config apply' makes it anew: {', '.join(found.stale)}" if found.stale else "as the store has it"
 
 
 def _purged(found: Status, now: datetime) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from dialplan.render import SECRET_FILES
 from ringfence.errors import Conflict, Misconfigured
 
-_SECRET_LINE = re.compile(r"^(\s*(?:password|secret|md5_cred)\s*=>?\s*)(.*)$", re.MULTILINE)
+_SECRET_LINE = re.compile(r"^(\s*(?:password|secret|md5_cred|location_info)\s*=>?\s*)(.*)$", re.MULTILINE)
 _MASK_KEY = secrets.token_bytes(16)  # a mask says whether two secrets are the same within one run, and nothing else
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from ari_app.private.root import Root, own_asterisk, private_root
+from dialplan.emergency_location import MODULES
 from dialplan.node_conf import Directories, Login, NodeConf, PhoneConf, Tls, TrunkConf
+from ringfence.emergency import SUFFICIENT, WITH_ADDRESS, EmergencyAddress
 from ringfence.errors import Misconfigured
 from ringfence.models import Endpoint, Trunk
+from ringfence.queries import emergency
 from ringfence.queries.accounts import list_endpoints
 from ringfence.queries.trunks import list_trunks
 from ringfence.settings import Settings, read_secret
-from ringfence.values import CallerIdMode, TrunkDirection
+from ringfence.values import CallerIdMode, EmergencyLocation, TrunkDirection
 
 
 def gather(settings: Settings, session: Session, root: Root | None = None) -> NodeConf:
@@ -27,10 +31,16 @@ def gather(settings: Settings, session: Session, root: Root | None = None) -> No
     Raises:
         Misconfigured: a secret is missing or open to others, a trunk's password file too, or there is no Asterisk.
     """
+    root = root or find_asterisk(settings)
+    trunks = tuple(sorted((_trunk(trunk) for trunk in list_trunks(session) if trunk.enabled), key=lambda trunk: trunk.name))
+    phones = [endpoint for endpoint, _ in list_endpoints(session, open_only=True) if endpoint.enabled]
+    addresses = _addresses(session, phones) if any(trunk.location for trunk in trunks) else {}
     return NodeConf(
         node=settings.node,
         app=settings.ari.app,
-        dirs=directories(settings, root or find_asterisk(settings)),
+        asterisk=root.version,
+        geolocation=all((root.modules_dir / f"{module}.so").is_file() for module in MODULES),
+        dirs=directories(settings, root),
         ari=Login(settings.ari.host, settings.ari.port, settings.ari.user, read_secret(settings.ari_secret_path)),
         ami=Login(settings.ami.host, settings.ami.port, settings.ami.user, read_secret(settings.ami_secret_path)),
         agi=Login(settings.agi.host, settings.agi.port),
@@ -44,8 +54,8 @@ def gather(settings: Settings, session: Session, root: Root | None = None) -> No
         emergency_wait=settings.asterisk.emergency_wait,
         qualify_seconds=settings.asterisk.qualify_seconds,
         tls=_tls(settings),
-        trunks=tuple(sorted((_trunk(trunk) for trunk in list_trunks(session) if trunk.enabled), key=lambda trunk: trunk.name)),
-        phones=tuple(_phone(endpoint) for endpoint, _ in list_endpoints(session, open_only=True) if endpoint.enabled),
+        trunks=trunks,
+        phones=tuple(_phone(endpoint, addresses.get(endpoint.name)) for endpoint in phones),
     )
 
 
@@ -110,14 +120,34 @@ def _trunk(trunk: Trunk) -> TrunkConf:
         register=trunk.register,
         number_format=str(trunk.number_format),
         emergency=trunk.emergency,
+        location=trunk.emergency_location is EmergencyLocation.CIVIC,
     )
 
 
-def _phone(endpoint: Endpoint) -> PhoneConf:
+def _addresses(session: Session, phones: Sequence[Endpoint]) -> dict[str, EmergencyAddress]:
+    """Return the addresses that calls to 999 may carry, by phone: of the site's number, its own account's, and one that a carrier took and did not refuse.
+
+    A draft or a refused one is kept back: the control room would see two addresses, and the one in the database was checked.
+    """
+    records = emergency.currents(session, {site for phone in phones if (site := _site(phone))})
+    found = ((phone, records.get(_site(phone))) for phone in phones)
+    return {
+        phone.name: emergency.address_of(record)
+        for phone, record in found
+        if record and record.account_id == phone.account_id and record.state in SUFFICIENT and record.location in WITH_ADDRESS
+    }
+
+
+def _site(endpoint: Endpoint) -> str:
+    return endpoint.emergency_did or endpoint.caller_did or ""
+
+
+def _phone(endpoint: Endpoint, address: EmergencyAddress | None) -> PhoneConf:
     return PhoneConf(
         name=endpoint.name,
         ha1=endpoint.ha1,
         account=endpoint.account_id,
-        site=endpoint.emergency_did or endpoint.caller_did or "",
+        site=_site(endpoint),
         receive_only=endpoint.receive_only,
+        address=address,
     )

@@ -14,6 +14,8 @@ import msgspec
 from ari_app.ami.client import AmiClient
 from ari_app.ari import http
 from ari_app.configuration.verify_emergency import verify_emergency
+from ari_app.configuration.verify_location import verify_location
+from dialplan.emergency_location import first_dialled
 from dialplan.node_conf import NodeConf
 from ringfence.errors import NotFound, Refused, RingfenceError
 from ringfence.settings import Settings
@@ -29,8 +31,8 @@ class Finding(msgspec.Struct, frozen=True):
     problem: str  # empty when it is as it should be
 
 
-async def verify_running(client: AmiClient, conf: NodeConf, texts: Mapping[str, str]) -> list[Finding]:
-    """Look whether Asterisk has what the files say: modules, trunks and phones, dialplan, and the way of each phone to 999.
+async def verify_running(client: AmiClient, settings: Settings, conf: NodeConf, texts: Mapping[str, str]) -> list[Finding]:
+    """Look whether Asterisk has what the files say: modules, trunks and phones, dialplan, the way of each phone to 999, and the address that goes with it.
 
     Raises:
         Unavailable: Asterisk stopped answering.
@@ -40,6 +42,7 @@ async def verify_running(client: AmiClient, conf: NodeConf, texts: Mapping[str, 
         Finding("endpoints", await _endpoints(client, conf)),
         Finding("dialplan", await _dialplan(client, texts["extensions.conf"])),
         Finding("emergency calls", await verify_emergency(client, conf)),
+        Finding("emergency location", await verify_location(client, settings, conf)),
     ]
 
 
@@ -93,7 +96,7 @@ async def _modules(client: AmiClient, text: str) -> str:
 
 
 async def _endpoints(client: AmiClient, conf: NodeConf) -> str:
-    wanted = {trunk.name for trunk in conf.trunks} | {phone.name for phone in conf.phones}
+    wanted = {name for trunk in conf.trunks for name in (trunk.name, first_dialled(trunk))} | {phone.name for phone in conf.phones}
     found = {event.objectname for event in await client.listing("PJSIPShowEndpoints")}
     parts = [f"{what}: {', '.join(sorted(names))}" for what, names in (("missing", wanted - found), ("not ours", found - wanted)) if names]
     return "; ".join(parts)

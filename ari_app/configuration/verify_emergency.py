@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ari_app.ami.client import AmiClient
+from ari_app.configuration.endpoint_detail import endpoint_detail
 from dialplan.emergency_call import LEAST_TRUNKS, dialled_forms, in_turn
+from dialplan.emergency_location import first_dialled
 from dialplan.node_conf import NodeConf
-from ringfence.errors import Refused
 
 Step = tuple[str, str]  # application and its data
 
@@ -28,15 +29,16 @@ async def verify_emergency(client: AmiClient, conf: NodeConf) -> str:
     entrance, road, sites = [await _steps(client, context) for context in ("from-phone", "emergency", "emergency-site")]
     wrong = [f"{dialled} does not lead to {code}" for dialled, code in dialled_forms() if ("Goto", f"emergency,{code},1") not in entrance.get(dialled, ())]
     for code in sorted({code for _, code in dialled_forms()}):
-        tried = [way for application, data in road.get(code, ()) if application == "Dial" for way in ways if data.startswith(f"PJSIP/{code}@{way},")]
+        dialled = [data for application, data in road.get(code, ()) if application == "Dial"]
+        tried = [way.name for data in dialled for way in in_turn(conf.trunks) if data.startswith(f"PJSIP/{code}@{first_dialled(way)},")]
         if tried != ways or len(tried) < LEAST_TRUNKS:
             wrong.append(f"{code} tries {', '.join(tried) or 'no trunk'} instead of {', '.join(ways)}")
     for phone in callers:
         if not any(f"RF_SITE={phone.site}" in data.split(",") for _, data in sites.get(phone.name, ())):
             wrong.append(f"phone {phone.name} does not present the number of its site")
-        if await _detail(client, phone.name, "context") != "from-phone":
+        if await endpoint_detail(client, phone.name, "context") != "from-phone":
             wrong.append(f"phone {phone.name} is not in its context")
-    loaded = {way: (await _detail(client, way, "aors"), await _detail(client, way, "sendpai")) for way in ways}
+    loaded = {way: (await endpoint_detail(client, way, "aors"), await endpoint_detail(client, way, "sendpai")) for way in ways}
     wrong += [f"emergency trunk {way} is not loaded" for way, found in loaded.items() if found != (way, "true")]
     return "; ".join(wrong[:10]) + ("" if len(wrong) <= 10 else f"; and {len(wrong) - 10} more")
 
@@ -47,11 +49,3 @@ async def _steps(client: AmiClient, context: str) -> Mapping[str, list[Step]]:
         if event.priority:
             found.setdefault(event.extension, []).append((event.application, event.appdata))
     return found
-
-
-async def _detail(client: AmiClient, endpoint: str, name: str) -> str:
-    try:
-        details = await client.listing("PJSIPShowEndpoint", Endpoint=endpoint)
-    except Refused:
-        return ""
-    return next((str(getattr(event, name)) for event in details if event.event == "EndpointDetail"), "")

@@ -18,7 +18,7 @@ from ringfence.output import Column, emit, emit_one, note, say
 from ringfence.provisioning import check_networks
 from ringfence.queries import trunks
 from ringfence.queries.trunks import TrunkValues
-from ringfence.values import CallerIdMode, NumberFormat, Transport, TrunkDirection
+from ringfence.values import CallerIdMode, EmergencyLocation, NumberFormat, Transport, TrunkDirection
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -36,6 +36,13 @@ _COLUMNS = (
     Column("capacity", "capacity", right=True),
     Column("emergency", "999", right=True),
 )
+_ENUMS = {
+    "transport": Transport,
+    "direction": TrunkDirection,
+    "caller_id_mode": CallerIdMode,
+    "number_format": NumberFormat,
+    "emergency_location": EmergencyLocation,
+}
 _APPLY = "'ringfence config apply' takes it to Asterisk"
 
 
@@ -62,6 +69,11 @@ _OPTIONS = (
     click.option("--capacity", type=click.IntRange(1, 100_000), help="Channels at once on one node [default: no limit]."),
     click.option("--cause", "causes", multiple=True, metavar="CODE=VERDICT", help="Own rule, e.g. 404=transient or q21=final; repeat for several."),
     click.option("--emergency", type=click.IntRange(0, 1000), help="Take calls to 999 and no other; lower is tried first. Needs --direction outbound."),
+    click.option(
+        "--emergency-location",
+        type=click.Choice([item.value for item in EmergencyLocation]),
+        help="Send the address of the phone's site in calls to 999 [default: only the number].",
+    ),
 )
 
 
@@ -123,7 +135,7 @@ def show(installation: Installation, name: str, *, as_json: bool) -> None:
 @click.option(
     "--clear",
     multiple=True,
-    type=click.Choice(["match", "login", "network-number", "capacity", "causes", "emergency"]),
+    type=click.Choice(["match", "login", "network-number", "capacity", "causes", "emergency", "emergency-location"]),
     help="Take a value away; login is user name, password file and registration.",
 )
 @installed
@@ -175,7 +187,7 @@ def remove(installation: Installation, name: str, *, commit: bool) -> None:
 def _values(options: dict[str, Any]) -> TrunkValues:
     """Return what was given, in the store's types."""
     given = {key: value for key, value in options.items() if value is not None and value != ()}
-    for key, kind in (("transport", Transport), ("direction", TrunkDirection), ("caller_id_mode", CallerIdMode), ("number_format", NumberFormat)):
+    for key, kind in _ENUMS.items():
         if key in given:
             given[key] = kind(given[key])
     if "match" in given:
@@ -202,6 +214,7 @@ def _cleared(names: tuple[str, ...]) -> dict[str, Any]:
         "capacity": {"capacity": None},
         "causes": {"causes": {}},
         "emergency": {"emergency": None},
+        "emergency-location": {"emergency_location": None},
     }
     return {key: value for name in names for key, value in empty[name].items()}
 

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ringfence.models.base import Base, DataClass, UtcDateTime, about, values_of
-from ringfence.values import CallerIdMode, NumberFormat, Transport, TrunkDirection
+from ringfence.values import CallerIdMode, EmergencyLocation, NumberFormat, Transport, TrunkDirection
 
 _TRUNKING = DataClass.TRUNKING
 
@@ -37,4 +37,7 @@ class Trunk(Base):
     capacity: Mapped[int | None] = mapped_column(Integer, info=about(_TRUNKING, "channels at once on one node"))
     causes: Mapped[dict[str, Any]] = mapped_column(JSON, info=about(_TRUNKING, "which refusals are final; overrides the defaults"))
     emergency: Mapped[int | None] = mapped_column(Integer, info=about(_TRUNKING, "its turn in calls to 999; it takes no other calls"))
+    emergency_location: Mapped[EmergencyLocation | None] = mapped_column(
+        values_of(EmergencyLocation), info=about(_TRUNKING, "does a call to 999 carry the address of the phone's site")
+    )
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=about(_TRUNKING, "when it was made", source="system"))

@@ -13,7 +13,7 @@ from ringfence.models import Trunk
 from ringfence.provisioning import not_found
 from ringfence.queries.accounts import refuse_taken_name
 from ringfence.queries.plan import ChangeKind, bump
-from ringfence.values import CallerIdMode, NumberFormat, Transport, TrunkDirection
+from ringfence.values import CallerIdMode, EmergencyLocation, NumberFormat, Transport, TrunkDirection
 
 
 class TrunkValues(TypedDict, total=False):
@@ -36,6 +36,7 @@ class TrunkValues(TypedDict, total=False):
     capacity: int | None
     causes: dict[str, str]
     emergency: int | None
+    emergency_location: EmergencyLocation | None
 
 
 _DEFAULTS: TrunkValues = {
@@ -55,6 +56,7 @@ _DEFAULTS: TrunkValues = {
     "capacity": None,
     "causes": {},
     "emergency": None,
+    "emergency_location": None,
 }
 
 
@@ -125,6 +127,14 @@ def _check_whole(trunk: Trunk) -> None:
         if trunk.network_number or trunk.capacity is not None:
             raise Invalid(
                 "an emergency trunk shows the number of the caller's site only, and has no limit of channels", hint="leave --network-number and --capacity out"
+            )
+    if trunk.emergency_location is not None:
+        if trunk.emergency is None:
+            raise Invalid("only a trunk for calls to 999 carries an address", hint="give --emergency too, or take it away with --clear emergency-location")
+        if trunk.transport is Transport.UDP:
+            raise Invalid(
+                "an INVITE with an address does not fit a UDP packet (RFC 3261, section 18.1.1)",
+                hint="add --transport tcp or tls, as the carrier has it",
             )
     if trunk.register and not trunk.username:
         raise Invalid("a trunk that registers needs a user name", hint="add --username and --password-file")

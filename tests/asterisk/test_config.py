@@ -44,7 +44,7 @@ def verified(node: Rendered) -> list[Finding]:
     async def look() -> list[Finding]:
         client = await AmiClient.connect(node.settings.ami, node.conf().ami.secret)
         try:
-            return await verify_running(client, node.conf(), node.texts())
+            return await verify_running(client, node.settings, node.conf(), node.texts())
         finally:
             await client.close()
 

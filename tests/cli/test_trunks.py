@@ -59,6 +59,7 @@ def test_a_trunk_has_everything_that_was_given(ringfence: CommandLine) -> None:
         "capacity": 60,
         "causes": {"404": "transient", "q21": "final"},
         "emergency": None,
+        "emergency_location": None,
     }
 
 
@@ -78,6 +79,12 @@ def test_an_emergency_trunk_takes_no_other_calls(stocked: CommandLine) -> None:
     stocked.ok("trunk", "add", "first-999", "--host", "192.0.2.9", "--direction", "outbound", "--emergency", "10")
     assert stocked.ok("trunk", "show", "first-999", "--json").data["emergency"] == 10
     assert "1 enabled trunk(s) are left" in stocked.ok("trunk", "remove", "first-999").out
+    stocked.ok("trunk", "set", "first-999", "--transport", "tcp", "--emergency-location", "civic")
+    assert stocked.ok("trunk", "show", "first-999", "--json").data["emergency_location"] == "civic"
+    for wrong, told in ((("--clear", "emergency"), "--clear emergency-location"), (("--transport", "udp"), "RFC 3261")):
+        answer = stocked("trunk", "set", "first-999", *wrong)
+        assert (answer.code, told in answer.err) == (2, True)
+    stocked.ok("trunk", "set", "first-999", "--clear", "emergency-location")
     stocked.ok("trunk", "set", "first-999", "--clear", "emergency")
     assert stocked.ok("trunk", "show", "first-999", "--json").data["emergency"] is None
 

@@ -9,6 +9,7 @@ import pytest
 
 from dialplan.emergency_digest import emergency_trunks, way_digest
 from dialplan.render import render
+from ringfence.emergency import EmergencyAddress
 from tests.unit.test_emergency_call import PHONE, conf
 from tests.unit.test_render import CONF, TRUNK, WAYS
 
@@ -32,6 +33,7 @@ CHANGES: dict[str, tuple[dict[str, Any], bool, bool]] = {
     "a login": (ways(username="ringfence", password="swordfish"), True, False),
     "another wait": ({"emergency_wait": 9.0}, True, False),
     "one more trunk": ({"trunks": (TRUNK, *WAYS, replace(WAYS[0], name="third-999", host="192.0.2.78", emergency=5))}, True, False),
+    "the address of the phone's site": (ways(location=True), True, False),
     "an ordinary trunk": ({"trunks": (replace(TRUNK, host="192.0.2.77"), *WAYS)}, False, False),
     "one more phone": ({"phones": (PHONE, OTHER)}, False, False),
     "other phones": ({"phones": (OTHER,)}, False, False),
@@ -80,3 +82,14 @@ def test_nothing_is_due_where_nobody_calls() -> None:
 
 def test_the_trunks_are_read_in_turn() -> None:
     assert emergency_trunks(render(CONF)["extensions.conf"]) == [way.name for way in sorted(WAYS, key=lambda way: way.emergency or 0)]
+
+
+def test_a_trunk_that_sends_addresses_is_one_trunk_and_who_has_which_address_is_no_change() -> None:
+    address = EmergencyAddress(name="Example", premises="104", thoroughfare="King Street", locality="Sheffield", postcode="S9 5AD")
+    sending = {**BASE, **ways(location=True, transport="tcp"), "phones": (replace(PHONE, address=address), OTHER)}
+    texts = render(conf(**sending))
+    assert emergency_trunks(texts["extensions.conf"]) == ["first-999", "second-999"]
+    other = {**sending, "phones": (replace(PHONE, address=replace(address, premises="105")), replace(OTHER, address=address))}
+    assert way_digest(render(conf(**other))) == way_digest(texts)
+    tried = texts | {"pjsip.conf": texts["pjsip.conf"].replace("geoloc_outgoing_call_profile = <discard_config>", "geoloc_outgoing_call_profile = other")}
+    assert way_digest(tried) != way_digest(texts)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,12 +14,13 @@ from prometheus_client import CollectorRegistry, Gauge
 
 import cli
 from ari_app import status
+from ari_app.configuration.stale import ConfigurationStanding
 from ari_app.private.ports import free_ports
 from ari_app.status import Condition, PurgeStanding, Stored
 from ringfence import health, migrate
 from ringfence.clock import FixedClock, SystemClock
 from ringfence.commands.installation import Installation
-from ringfence.errors import Unavailable
+from ringfence.errors import Misconfigured, Unavailable
 from ringfence.ledgerfile import file_identity
 from ringfence.models import Incident
 from ringfence.queries import incidents, ledger, nodes, runs
@@ -66,14 +67,14 @@ def test_everything_away_is_told_part_by_part(tmp_path: Path) -> None:
     def away() -> Stored:
         raise Unavailable("the store does not answer: OperationalError")
 
-    found = status.look(settings(tmp_path), NOW, away)
+    found = status.look(settings(tmp_path), NOW, away, tuple)
     assert set(found.down) == {"asterisk", "ari application", "manager", "ari app", "route server", "booker", "astdb keeper", "worker", "store"}
     assert conditions(found)["plan"] is Condition.UNKNOWN
     assert (found.ledger.bytes_behind, found.routed_last_hour, found.nodes) == (None, None, None)
 
 
 def test_a_driver_that_breaks_is_a_store_that_is_away(tmp_path: Path) -> None:
-    found = status.look(settings(tmp_path), NOW, lambda: 1 / 0)  # type: ignore[arg-type,return-value]
+    found = status.look(settings(tmp_path), NOW, lambda: 1 / 0, tuple)  # type: ignore[arg-type,return-value]
     assert next(part.detail for part in found.parts if part.name == "store") == "the store does not answer: ZeroDivisionError"
 
 
@@ -86,7 +87,7 @@ def test_daemons_tell_by_their_health_pages(tmp_path: Path) -> None:
     ready = health.serve("127.0.0.1", ports[0], registry, {}, {"plan": lambda: ""})
     failing = health.serve("127.0.0.1", ports[1], CollectorRegistry(), {}, {"plan": lambda: "", "store": lambda: "the store is away"})
     try:
-        found = status.look(settings(tmp_path, health=Health(ari=ports[0], agi=0, ledger=ports[1], ami=0)), NOW, lambda: NOTHING)
+        found = status.look(settings(tmp_path, health=Health(ari=ports[0], agi=0, ledger=ports[1], ami=0)), NOW, lambda: NOTHING, tuple)
     finally:
         ready.close()
         failing.close()
@@ -106,7 +107,7 @@ def test_an_app_that_does_not_follow_the_plan_is_a_fault_after_a_moment(tmp_path
     server = health.serve("127.0.0.1", port, registry, {}, {})
     try:
         store = Stored(**{field: getattr(NOTHING, field) for field in NOTHING.__struct_fields__} | {"plan_changed_at": NOW - changed})
-        found = status.look(settings(tmp_path, health=Health(ari=port, agi=0, ledger=0, ami=0)), NOW, lambda: store)
+        found = status.look(settings(tmp_path, health=Health(ari=port, agi=0, ledger=0, ami=0)), NOW, lambda: store, tuple)
     finally:
         server.close()
     assert conditions(found)["plan"] is condition
@@ -117,7 +118,7 @@ def test_an_app_that_does_not_follow_the_plan_is_a_fault_after_a_moment(tmp_path
 )
 def test_the_manager_is_known_by_its_greeting(tmp_path: Path, banner: bytes, condition: Condition) -> None:
     with manager(banner) as port:
-        found = status.look(settings(tmp_path, ami=Ami(port=port)), NOW, lambda: NOTHING)
+        found = status.look(settings(tmp_path, ami=Ami(port=port)), NOW, lambda: NOTHING, tuple)
     assert conditions(found)["manager"] is condition
 
 
@@ -132,7 +133,7 @@ def test_what_is_not_booked_is_counted_over_all_ledger_files(tmp_path: Path) -> 
     file_id = file_identity(rotated)
     assert file_id is not None
     store = Stored(**{field: getattr(NOTHING, field) for field in NOTHING.__struct_fields__} | {"positions": {file_id: len(line)}})
-    found = status.look(own, NOW, lambda: store)
+    found = status.look(own, NOW, lambda: store, tuple)
     assert (found.ledger.files, found.ledger.bytes_behind) == (2, 2 * len(line) + len(live))
 
 
@@ -192,9 +193,27 @@ def test_the_command_prints_all_of_it_and_ends_with_69_when_something_is_down(tm
     assert cli.run(["node", "status", "--json"], installation=installation) == 69
     shown = capsys.readouterr()
     found = json.loads(shown.out)
-    assert set(found) == {"node", "at", "parts", "plan", "ledger", "routed_last_hour", "routed_last_day", "nodes", "purge", "tests", "down"}
+    assert set(found) == {"node", "at", "parts", "plan", "ledger", "routed_last_hour", "routed_last_day", "nodes", "purge", "tests", "configuration", "down"}
     assert found["down"]
     assert "is not well" in shown.err
     assert cli.run(["node", "status"], installation=installation) == 69
     assert "ledger not booked yet" in capsys.readouterr().out
     installation.engine.dispose()
+
+
+def test_a_configuration_that_is_stale_or_cannot_be_made_is_told_and_is_no_fault(tmp_path: Path) -> None:
+    def refused() -> tuple[str, ...]:
+        raise Misconfigured("2 phone(s) may call, and there are 0 way(s) to 999 instead of 2")
+
+    def broken() -> tuple[str, ...]:
+        raise OSError
+
+    def look(read_stale: Callable[[], tuple[str, ...]]) -> ConfigurationStanding:
+        found = status.look(settings(tmp_path), NOW, lambda: NOTHING, read_stale)
+        assert "configuration" not in found.down
+        return found.configuration
+
+    assert look(tuple) == ConfigurationStanding(())
+    assert look(lambda: ("geolocation.conf",)) == ConfigurationStanding(("geolocation.conf",))
+    assert look(refused) == ConfigurationStanding(None, "2 phone(s) may call, and there are 0 way(s) to 999 instead of 2")
+    assert look(broken) == ConfigurationStanding(None, "not known: OSError")
