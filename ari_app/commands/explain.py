@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from ari_app.stored_plan import StoredPlan
 from dialplan.call import CallFacts
+from dialplan.call_back import CallBack, tell
 from dialplan.explanation import Step
 from dialplan.explanation import explain as explain_call
 from dialplan.identity import signalled_number
@@ -20,7 +22,7 @@ from ringfence.commands.installation import Installation, installed
 from ringfence.commands.options import NAME, NUMBER, Checked, example, json_option
 from ringfence.errors import Invalid, NotFound
 from ringfence.output import Column, emit, emit_one, note, say
-from ringfence.queries import numbering, plan
+from ringfence.queries import emergency, numbering, plan
 from ringfence.queries.numbering import Owned
 from ringfence.settings import Settings
 from ringfence.values import Direction
@@ -75,6 +77,7 @@ def _parse_moment(text: str) -> datetime:
 @click.option("--trunk", "origin", metavar="NAME", type=NAME, help="The trunk that it comes by.")
 @click.option("--endpoint", metavar="NAME", type=NAME, help="Explain what happens when this phone dials NUMBER.")
 @click.option("--call", "linkedid", metavar="ID", default="explained", help="A call's id: draws the same trunks among equals as that call did.")
+@click.option("--ask-asterisk", "ask", is_flag=True, help="Ask this node's Asterisk whether a call back from the emergency services is due.")
 @json_option
 @installed
 def explain(
@@ -89,14 +92,17 @@ def explain(
     origin: str | None,
     endpoint: str | None,
     linkedid: str,
+    ask: bool,
     as_json: bool,
 ) -> None:
     """Tell how a call to a number is decided, rule by rule, and what each trunk would get.
 
     The plan used is the present one: forwarding has no schedules. TIME tells whose number it was then.
     """
-    if endpoint and (caller or origin or diversions or diverted_from):
-        raise Invalid("a phone's own call has no --from, --trunk, --diversions or --diverted-from", hint="leave them out, or leave out --endpoint")
+    if endpoint and (caller or origin or diversions or diverted_from or ask):
+        raise Invalid(
+            "a phone's own call has no --from, --trunk, --diversions, --diverted-from or --ask-asterisk", hint="leave them out, or leave out --endpoint"
+        )
     facts = CallFacts(
         direction=Direction.OUTBOUND if endpoint else Direction.INBOUND,
         called=called,
@@ -114,10 +120,12 @@ def explain(
             raise NotFound(f"there is no trunk {origin}", hint="'ringfence trunk list' lists them")
         steps = explain_call(facts, stored, _rules(settings), seed=linkedid, host=settings.asterisk.external_host or settings.asterisk.sip_host)
         about = _about(session, facts, moment, stored.version)
+        phones = [] if endpoint else emergency.phones_of_site(session, about["number"])
+    back = None if endpoint else _call_back(installation, about["number"], phones, ask=ask)
     if as_json:
-        emit_one({**about, "facts": facts, "steps": [msgspec.to_builtins(step) for step in steps]}, as_json=True)
+        emit_one({**about, "facts": facts, "call_back": back, "steps": [msgspec.to_builtins(step) for step in steps]}, as_json=True)
     else:
-        _print(about, steps)
+        _print(about, back, steps)
 
 
 def _rules(settings: Settings) -> Rules:
@@ -147,8 +155,20 @@ def _owner(owners: list[Owned], moment: datetime | None) -> str | None:
     return next((owned.account for owned in reversed(owners) if owned.since <= moment and (owned.until is None or moment < owned.until)), None)
 
 
-def _print(about: dict[str, Any], steps: tuple[Step, ...]) -> None:
+def _call_back(installation: Installation, number: str, phones: list[str], *, ask: bool) -> CallBack:
+    """Return what is known of a call back from the emergency services; Asterisk alone remembers the call to 999, so it is asked when the operator says so."""
+    if not ask:
+        return tell(phones, asked=False)
+    from ari_app.ami.call_back import ask_remembered  # noqa: PLC0415  the manager's client is slow to import
+
+    return tell(phones, asked=True, remembered=asyncio.run(ask_remembered(installation.settings, number, installation.clock.now())))
+
+
+def _print(about: dict[str, Any], back: CallBack | None, steps: tuple[Step, ...]) -> None:
     emit_one(about, as_json=False)
+    if back:
+        say("")
+        say(f"Call back from the emergency services: {back.why}.")
     for step in steps:
         say("")
         say(f"{step.number}. When {step.asked}:")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from ringfence.audit import log
@@ -219,6 +219,12 @@ def presenting(session: Session, e164: str) -> list[str]:
     """Return the phones that present a number, on all calls or on those to 999."""
     mine = or_(Endpoint.caller_did == e164, Endpoint.emergency_did == e164)
     return list(session.scalars(select(Endpoint.name).where(mine).order_by(Endpoint.name)))
+
+
+def phones_of_site(session: Session, e164: str) -> list[str]:
+    """Return the enabled phones that present a number to 999: as the number of their site or, without one, of all their calls."""
+    theirs = or_(Endpoint.emergency_did == e164, and_(Endpoint.emergency_did.is_(None), Endpoint.caller_did == e164))
+    return list(session.scalars(select(Endpoint.name).where(theirs, Endpoint.enabled.is_(True)).order_by(Endpoint.name)))
 
 
 def exported(session: Session, *, account_id: int | None = None) -> Iterator[tuple[EmergencyRecord, str]]:

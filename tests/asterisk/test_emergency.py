@@ -176,7 +176,10 @@ def test_a_call_back_rings_the_phone_that_called_whatever_else_is_set(stage: Sta
     stage.change(accounts.set_account_state, "late", AccountState.SUSPENDED)
     with stage.behind(first=Answers()) as carriers, services(stage, Answers(), None), stage.phone("cellar") as phone:
         stage.call(site, Call(expect=403), caller=caller)
+        assert explained(stage, site)["remembered"] is None
         dialled(stage, "999", phone="cellar")
+        back = explained(stage, site)
+        assert (back["phones"], back["asked"], back["remembered"]["phone"]) == (["cellar"], True, "cellar")
         with alone(stage):
             stage.call("0" + site[3:], caller=caller)
             stage.call("0044" + site[3:], Call(privacy="id"), caller=caller)
@@ -192,6 +195,11 @@ def test_a_call_back_rings_the_phone_that_called_whatever_else_is_set(stage: Sta
         stage.call(site, caller=caller)
     last = stage.booked(2, called=site, inbound_trunk="carrier")[-1]
     assert last.ways == [(1, "cellar", None, "failed", None), (2, mobile, "first", "answered", None)]
+
+
+def explained(stage: Stage, number: str) -> dict[str, Any]:
+    back: dict[str, Any] = stage.read("number", "explain", number, "--ask-asterisk")["call_back"]
+    return back
 
 
 @contextlib.contextmanager

@@ -1,23 +1,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import event
 
 import cli
 from ari_app.plan import LoadedPlan, Snapshot
 from ari_app.stored_plan import StoredPlan
+from dialplan.call_back import read_remembered, tell
 from dialplan.explanation import ANONYMOUS, explain
 from dialplan.handover import hand_over
 from dialplan.routing import Question, Rules, decide
 from ringfence import migrate
 from ringfence.clock import FixedClock
 from ringfence.commands.installation import Installation
+from ringfence.errors import Invalid
 from ringfence.values import E164, CallerIdMode, NumberFormat
 from tests.unit.plans import CALLER, DID, LANDLINE, MOBILE, SECOND_MOBILE, PlanOf, account, did, from_phone, inbound, mobile, phone, phone_target, trunk
 
@@ -170,3 +175,42 @@ def test_the_stored_plan_equals_the_one_in_memory_and_reads_only_what_is_asked(i
         assert stored.did("+442079460999") is None
     assert len(statements) == 6
     assert all("WHERE" in statement or "FROM trunk" in statement for statement in statements)
+
+
+def test_the_call_back_of_the_emergency_services_is_told_and_that_it_was_not_asked_for(installation: Installation, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run(installation, capsys, "02079460123")["call_back"]
+    assert (found["phones"], found["asked"], found["remembered"]) == ([], False, None)
+    assert "no phone presents this number to 999 now" in found["why"]
+    add = ["endpoint", "add", "desk-1", "--account", "ACME", "--did", "02079460123", "--password-out", str(Path(installation.settings.home) / "desk-1")]
+    assert cli.run(add, installation=installation) == 0
+    capsys.readouterr()
+    found = run(installation, capsys, "02079460123")["call_back"]
+    assert (found["phones"], found["minutes"], found["ring_seconds"], found["asked"]) == (["desk-1"], 60, 60, False)
+    assert "for 60 minutes from a call to 999 by desk-1 that phone rings first" in found["why"]
+    assert "was not asked: add --ask-asterisk" in found["why"]
+    assert cli.run(["number", "explain", "02079460123"], installation=installation) == 0
+    assert "Call back from the emergency services: for 60 minutes" in capsys.readouterr().out
+    assert run(installation, capsys, "01174960123", "--endpoint", "desk-1")["call_back"] is None
+    assert cli.run(["number", "explain", "01174960123", "--endpoint", "desk-1", "--ask-asterisk"], installation=installation) == 2
+    assert cli.run(["number", "explain", "02079460123", "--ask-asterisk"], installation=installation) in {69, 78}  # no Asterisk runs here
+
+
+def test_what_asterisk_remembers_of_a_call_to_999() -> None:
+    now = datetime(2026, 11, 22, 8, tzinfo=UTC)
+    at = int(now.timestamp()) - 600
+    found = read_remembered(f"{at}|desk-1|static::7:+442079460123:", now)
+    assert found is not None
+    assert (found.phone, (now - found.called_at).total_seconds(), (found.until - now).total_seconds()) == ("desk-1", 600, 3000)
+    assert "phone desk-1 called 999 at 07:50:00 UTC: until 08:50:00 UTC it rings first" in tell(["desk-1"], asked=True, remembered=found).why
+    assert "remembers no call to 999 of the last 60 minutes" in tell(["desk-1"], asked=True).why
+    assert read_remembered("", now) is None
+    assert read_remembered(f"{at - 3001}|desk-1|static::7:+442079460123:", now) is None
+
+
+@given(st.text(alphabet="0123456789|abc-:+${}\r\n \0é", max_size=60))
+def test_whatever_asterisk_answers_is_read_or_refused(text: str) -> None:
+    try:
+        found = read_remembered(text, datetime(2026, 11, 22, tzinfo=UTC))
+    except Invalid:
+        return
+    assert found is None or re.fullmatch(r"[a-z0-9-]+", found.phone)
