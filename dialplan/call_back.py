@@ -1,6 +1,7 @@
 """The call back from the emergency services: which phone a number rings first within an hour of that phone's call to 999. Pure.
 
-The rule is in `extensions.conf.j2`, context `call-back`, because it must work without anything of ours. Here it is only told, and what Asterisk remembers is read.
+The rule is in `extensions.conf.j2`, context `call-back`, because it must work without anything of ours. Here it is only told, and what Asterisk remembers
+is read.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def tell(phones: Sequence[str], *, asked: bool, remembered: Remembered | None = 
     elif asked:
         why = f"this node's Asterisk remembers no call to 999 of the last {minutes} minutes that presented this number"
     elif phones:
-        why = f"for {minutes} minutes from a call to 999 by {' or '.join(phones)} that phone {rule}. Whether Asterisk remembers one was not asked: add --ask-asterisk"
+        why = f"for {minutes} minutes from a call to 999 by {' or '.join(phones)} that phone {rule}. Whether one is due was not asked: add --ask-asterisk"
     else:
         why = f"no phone presents this number to 999 now; whether one did in the last {minutes} minutes was not asked: add --ask-asterisk"
     return CallBack(tuple(phones), minutes, CALL_BACK_RING, asked, remembered, why)
