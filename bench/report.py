@@ -2,13 +2,15 @@
 
 The store of `bench.purge`: five sixths of its calls are past their window, every day is sealed, 200 legal holds are open. The report is gathered and written
 as it is, with all rows there, and again after a purge, with a receipt for each batch. In between stand what the same store answers to a plain `SELECT
-count(*)` and to a count by day.
+count(*)` and to a count by day. At the end the evidence is exported, and `ringfence-verify` checks the bundle in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import secrets
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,11 +21,14 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from bench.purge import DURABLE, place_holds, seed
+from retention.evidence import write_bundle
+from retention.export import export
 from retention.purge.executor import Purge
 from retention.report.formats import Format, render
 from retention.report.gather import gather
 from retention.report.span import parse_span
 from ringfence import migrate
+from ringfence.audit.notes import Signer
 from ringfence.clock import SystemClock
 from ringfence.models.base import DataClass
 from ringfence.session import make_engine, make_sessions
@@ -73,6 +78,22 @@ def raw(engine: Engine) -> dict[str, float]:
     return found
 
 
+def proved(engine: Engine, home: Path) -> dict[str, Any]:
+    """Return the seconds that a bundle of the whole log takes to be made and to be checked."""
+    signer = Signer("example.com/bench", secrets.token_bytes(32))
+    bundle = home / "evidence"
+    began = time.perf_counter()
+    made = export(engine, SystemClock(), signer, "recommended", save=lambda files: write_bundle(files, bundle))
+    exported = time.perf_counter() - began
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "retention.verify.main", str(bundle), "--key", signer.verifier_key]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    verified = time.perf_counter() - began
+    if checked.returncode:
+        raise RuntimeError(checked.stdout + checked.stderr)
+    return {"entries": made.size, "export_seconds": exported, "verify_seconds": verified}
+
+
 def measure(name: str, rows: int, legs: int, home: Path, server: PostgresServer | None) -> dict[str, Any]:
     """Return the figures of one engine."""
     url = server.fresh_database("reported") if server else f"sqlite:///{home / 'reported.db'}"
@@ -84,20 +105,25 @@ def measure(name: str, rows: int, legs: int, home: Path, server: PostgresServer 
     place_holds(engine, now.date())
     before = reported(engine, settings)
     plain = raw(engine)
+    began = time.perf_counter()
     done = Purge(engine, settings, SystemClock(), policy="recommended", holder="bench").run(only=[DataClass.CALL_LOG])
     assert done is not None
     assert not done.stopped, done.stopped
+    purged = time.perf_counter() - began
     after = reported(engine, settings)
+    proof = proved(engine, home)
     engine.dispose()
     return {
         "engine": name,
         "rows": rows,
         "legs": legs,
+        "purge_seconds": purged,
         "receipts": done.receipts,
         "seconds": before["seconds"],
         "seconds_after_purge": after["seconds"],
         **plain,
         "ratio": before["seconds"] / (plain["raw_count_seconds"] + plain["raw_by_day_seconds"]),
+        **proof,
         "before": before,
         "after": after,
     }
