@@ -13,7 +13,6 @@ from retention.classes import StartEvent
 from retention.policies.load import shipped_policy
 from retention.purge.batch import days_of
 from retention.purge.governing import Governing, digest
-from retention.purge.pace import Pace
 from retention.purge.planner import items_of
 from ringfence.errors import Misconfigured
 from ringfence.models.base import DataClass
@@ -85,17 +84,3 @@ def test_days_of_a_window_are_those_of_london() -> None:
     assert [day.isoformat() for day in days.names] == ["2026-03-28", "2026-03-29", "2026-03-30"]
     assert days.of(datetime(2026, 3, 29, 22, 59, tzinfo=UTC)).isoformat() == "2026-03-29"
     assert days.of(datetime(2026, 3, 29, 23, 0, tzinfo=UTC)).isoformat() == "2026-03-30"  # summer time began
-
-
-def test_batches_shrink_at_once_and_grow_step_by_step() -> None:
-    pace = Pace(sqlite=False)
-    pace.took(0.225)
-    assert pace.size == 1_000
-    pace.took(0.001)
-    assert pace.size == 1_501
-    pace.took(9.0)
-    assert pace.size == 1_000
-    for _ in range(20):
-        pace.took(timedelta(milliseconds=1).total_seconds())
-    assert pace.size == 12_000
-    assert Pace(sqlite=True, largest=40).size == 40

@@ -40,3 +40,17 @@ def test_a_batch_that_takes_too_long_is_followed_by_a_smaller_one(sqlite: bool, 
         if seconds > 0.121:
             assert pace.size < before or pace.size == 1_000
         assert pace.size <= before * 1.5 + 1
+
+
+def test_batches_shrink_at_once_and_grow_step_by_step() -> None:
+    pace = Pace(sqlite=False)
+    pace.took(0.275)
+    assert pace.size == 1_000
+    pace.took(0.001)
+    assert pace.size == 1_501
+    pace.took(9.0)
+    assert pace.size == 1_000
+    for _ in range(20):
+        pace.took(0.001)
+    assert pace.size == 16_000
+    assert Pace(sqlite=True, largest=40).size == 40
