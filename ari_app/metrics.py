@@ -164,6 +164,7 @@ class AmiMetrics(_Process):
         self._actions = Counter("ringfence_ami_failures_total", "manager actions that failed, by reason", ("reason",), registry=self.registry)
         self._checks = Counter("ringfence_astdb_checks_total", "full comparisons of AstDB with the plan", registry=self.registry)
         self._emergencies = Counter("ringfence_emergency_calls_begun_total", "calls to 999, 112 and 18000 that began", registry=self.registry)
+        self._noted = Counter("ringfence_registrations_noted_total", "registrations of phones written down", registry=self.registry)
         self._differences = Counter("ringfence_astdb_differences_total", "routes that a full comparison found wrong", registry=self.registry)
 
     def wrote(self, *, put: int, removed: int) -> None:
@@ -175,6 +176,10 @@ class AmiMetrics(_Process):
         """Count a full comparison, and what it found wrong."""
         self._checks.inc()
         self._differences.inc(differences)
+
+    def noted(self, count: int) -> None:
+        """Count phones' registrations that were written down."""
+        self._noted.inc(count)
 
     def emergency(self) -> None:
         """Count a call to an emergency number, when it begins."""

@@ -1,4 +1,4 @@
-"""The manager process: keeps AstDB equal to the plan, apart from the ARI app, whose event loop it must never delay."""
+"""The manager process: keeps AstDB equal to the plan and notes from where phones register, apart from the ARI app, whose event loop it must never delay."""
 
 from __future__ import annotations
 
@@ -11,21 +11,31 @@ from collections.abc import Sequence
 import structlog
 import uvloop
 from panoramisk.message import Message
+from sqlalchemy.exc import SQLAlchemyError
 
 from ari_app.ami.astdb import AstdbKeeper
 from ari_app.ami.client import AmiClient, stay_connected
+from ari_app.ami.last_seen import LastSeen
 from ari_app.ami.lost import settle_marks
+from ari_app.ami.registrations import registered_phones
 from ari_app.cdr.journal import JournalWriter
 from ari_app.metrics import AmiMetrics
 from ari_app.plan import Follower, Snapshot
 from dialplan.routing import Rules
 from ringfence import health
 from ringfence.clock import SystemClock
+from ringfence.errors import RingfenceError
+from ringfence.queries import registrations
+from ringfence.queries.conservation import begin_alone
 from ringfence.queries.nodes import report_node
 from ringfence.queries.plan import Change
+from ringfence.queries.registrations import Seen
 from ringfence.session import make_engine, make_sessions
 from ringfence.settings import Settings, read_secret
 from ringfence.watchdog import Notifier
+
+LIST_EVERY = 60.0  # seconds between two lists of the registered phones
+LOOK_EVERY = 1.0  # seconds, for what events told
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +91,7 @@ class Manager:
         rules = Rules(max_diversions=routing.max_diversions, max_repeats=routing.max_repeats, international=routing.international)
         self.keeper = AstdbKeeper(self.snapshot, rules, self.clock, self.metrics)
         self.client: AmiClient | None = None
+        self.last_seen = LastSeen(lambda name: name in self.snapshot.endpoints, self.clock)
         self.version: int | None = None  # of the plan that AstDB holds
         self.sessions = 0
 
@@ -94,6 +105,14 @@ class Manager:
         self.client, self.sessions = client, self.sessions + 1
         client.on_event = self._heard
         await client.booted()
+        watching = asyncio.create_task(self._watch_phones(client))
+        try:
+            await self._keep(client)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _keep(self, client: AmiClient) -> None:
         await settle_marks(client, lambda clock: JournalWriter(self.settings.journal_dir, "astdb", clock))
         self.waiting.forget()  # the check sees to all that has come so far
         version = self.snapshot.version
@@ -106,10 +125,49 @@ class Manager:
             await self._checked(version)
 
     def _heard(self, event: Message) -> None:
-        """Tell at once that a phone calls 999; the booker tells how it went."""
+        """Tell at once that a phone calls 999; the booker tells how it went. Note which phones registered."""
+        self.last_seen.heard(event)
         if event.event == "UserEvent" and event.userevent == "EmergencyCall":
             self.metrics.emergency()
             log.error("emergency_call_begins", call_id=str(event.linkedid), endpoint=str(event.endpoint))
+
+    async def _watch_phones(self, client: AmiClient) -> None:
+        """Write down from where phones register, until cancelled: nothing of it may end the session or delay AstDB."""
+        remembered, listed_at = False, None
+        while True:
+            try:
+                if not remembered:
+                    self.last_seen.remember(await asyncio.to_thread(self._held))
+                    remembered = True
+                now = self.clock.monotonic()
+                if listed_at is None or now - listed_at >= LIST_EVERY:
+                    listed_at = now
+                    self.last_seen.listed(await registered_phones(client))
+                await self._write_down(self.last_seen.take())
+            except RingfenceError as error:  # Asterisk is busy, or gone: then the session ends by itself
+                log.info("phones_not_listed", reason=error.message)
+            except SQLAlchemyError as error:  # the store is away: what was seen waits
+                log.info("registrations_wait", error=type(error).__name__)
+            except Exception as error:
+                log.exception("registrations_failed", error=type(error).__name__)
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def _write_down(self, seen: list[Seen]) -> None:
+        try:
+            if seen:
+                await asyncio.to_thread(self._note, seen)
+        except BaseException:
+            self.last_seen.put_back(seen)
+            raise
+
+    def _held(self) -> list[Seen]:
+        with make_sessions(self.engine)() as session:
+            return registrations.known(session, self.settings.node)
+
+    def _note(self, seen: list[Seen]) -> None:
+        with make_sessions(self.engine).begin() as session:
+            begin_alone(session)
+            self.metrics.noted(registrations.note(session, self.settings.node, seen))
 
     async def _checked(self, version: int) -> None:
         self.version = version

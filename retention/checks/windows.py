@@ -111,6 +111,14 @@ def voicemail_window(context: Context) -> Finding:
     return _judged({"voicemail file(s) past the window": past}, result)
 
 
+def registration_window(context: Context) -> Finding:
+    """Look for phones' last registrations that are past the window."""
+    late = late_rows(context, (DataClass.REGISTRATION,))
+    windows = {policy.key: str(policy.rules[DataClass.REGISTRATION].window) for policy in context.policies.all}
+    result = {"windows": windows, "oldest": counts.oldest_row(context.session, "registration", "registered_at"), "past_the_window": late}
+    return _judged({"registration(s) past the window": sum(each.rows for each in late)}, result)
+
+
 def late_rows(context: Context, classes: Collection[DataClass]) -> list[LateRows]:
     """Return rows of these classes that were due a day ago or longer and that neither a hold nor a minimum keeps."""
     found = []
@@ -158,6 +166,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "call_log_window": call_log_window,
         "closed_accounts_window": closed_accounts_window,
         "kept_with_reason": kept_with_reason,
+        "registration_window": registration_window,
         "voicemail_window": voicemail_window,
     }
 )

@@ -18,7 +18,7 @@ from ringfence.commands.options import NUMBER, example, json_option
 from ringfence.lazy import Lazy, LazyGroup
 from ringfence.models import Account
 from ringfence.output import Column, emit, emit_one, note, say
-from ringfence.queries import accounts, calls, numbering
+from ringfence.queries import accounts, calls, numbering, registrations
 from ringfence.queries import emergency as stored
 
 LAZY = {
@@ -86,7 +86,10 @@ def coverage(installation: Installation, ref: str | None, limit: int, *, as_json
 @json_option
 @installed
 def lookup(installation: Installation, did: str, purpose: str, *, as_json: bool) -> None:
-    """Tell at once where a number is used and who has it, for a 999 operator on the other line. Each look-up is in the audit log."""
+    """Tell at once where a number is used and who has it, for a 999 operator on the other line. Each look-up is in the audit log.
+
+    Also when and from which IP address a phone that presents the number registered last, within a minute, and when it last called.
+    """
     began = installation.clock.monotonic()
     with installation.changing() as session:
         row = numbering.get_did(session, did)
@@ -94,21 +97,28 @@ def lookup(installation: Installation, did: str, purpose: str, *, as_json: bool)
         owner = session.get(Account, row.account_id) if row.account_id is not None else None
         phones = stored.presenting(session, did)
         made = calls.last_made(session, did)
+        seen = [{"phone": one.endpoint, "at": one.registered_at, "from": one.address, "node": one.node} for one in registrations.last_of(session, phones)]
         shown: dict[str, Any] = {
             "number": did,
             "address": one_line(stored.address_of(record)) if record and record.postcode else None,
             "class": record.location if record else None,
             "state": record.state if record else "missing",
+            "confirmed_by": record.confirmed_by if record else None,
             "confirmed_at": record.confirmed_at if record else None,
             "account": owner.ref if owner else None,
             "customer": owner.name if owner else None,
             "phones": phones,
+            "last_registered_at": seen[0]["at"] if seen else None,
+            "last_registered_from": seen[0]["from"] if seen else None,
+            "last_registered_phone": seen[0]["phone"] if seen else None,
             "last_call_at": made,
         }
         milliseconds = round((installation.clock.monotonic() - began) * 1000)
         log.append(session, installation.clock, "emergency.looked_up", actor="operator", record=record.id if record else None, purpose=purpose, ms=milliseconds)
-    if as_json and record:
-        shown["fields"] = stored.address_of(record)
+    if as_json:
+        shown["registrations"] = seen
+        if record:
+            shown["fields"] = stored.address_of(record)
     emit_one(shown, as_json=as_json)
     if record is not None and (verdict := judge(stored.facts_of(record))).needs_record and not verdict.covered:
         note(f"the 999 database may not have this: {verdict.why}")

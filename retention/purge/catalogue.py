@@ -41,6 +41,7 @@ _LEFT = (
     "emergency_address.account_id",
     "emergency_call.account_id",
     "emergency_submission.account_id",
+    "registration.account_id",
 )
 _POLICY = Source("account_policy", "since", ("account_id",), "account_id", unless=_LEFT)
 
@@ -62,6 +63,7 @@ CATALOGUE: Mapping[DataClass, tuple[Kept, ...]] = MappingProxyType(
         ),
         DataClass.EMERGENCY_CALL: (_plain("emergency_call", "started_at", ("call_id",), _E.CALL_STARTED, account="account_id", numbers=("presented",)),),
         DataClass.EMERGENCY_TEST: (_plain("emergency_test", "at", ("id",), _E.RECORDED),),
+        DataClass.REGISTRATION: (_plain("registration", "registered_at", ("endpoint", "node"), _E.RECORDED, account="account_id"),),
         DataClass.PLAN_CHANGE: (_plain("plan_change", "changed_at", ("version", "kind", "key"), _E.RECORDED, numbers=("key",)),),
         DataClass.LEGAL_HOLD: (Kept(_HOLD, {_E.CASE_CLOSED: "released_at"}),),
         DataClass.INCIDENT: (_plain("incident", "closed_at", ("id",), _E.CASE_CLOSED),),

@@ -11,6 +11,7 @@ from ringfence.models.emergency_tests import EmergencyTest, EmergencyWay
 from ringfence.models.holds import HeldRow, HoldState, LegalHold
 from ringfence.models.numbering import Did, DidOwnership, Target
 from ringfence.models.plan import PlanChange, PlanState
+from ringfence.models.registrations import Registration
 from ringfence.models.retention import (
     AccountPolicy,
     CallAggregate,
@@ -64,6 +65,7 @@ __all__ = [
     "PurgeRunClass",
     "ReadBarrier",
     "ReconciledDay",
+    "Registration",
     "SealedDay",
     "SetAsideLine",
     "Target",

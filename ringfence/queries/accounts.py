@@ -12,6 +12,7 @@ from ringfence.clock import Clock
 from ringfence.errors import Conflict, Refused
 from ringfence.models import Account, Did, Endpoint, Target, Trunk
 from ringfence.provisioning import not_found
+from ringfence.queries import registrations
 from ringfence.queries.plan import ChangeKind, begin_change, bump, note_changes
 from ringfence.values import AccountState, TargetKind
 
@@ -212,6 +213,7 @@ def remove_endpoint(session: Session, clock: Clock, name: str) -> None:
             f"{used} number(s) forward to endpoint {name}", hint=f"'ringfence endpoint show {name}' lists them; change each with 'ringfence number forward'"
         )
     session.delete(endpoint)
+    registrations.forget(session, name)
     session.flush()
 
 

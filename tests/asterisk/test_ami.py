@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from ari_app.ami.astdb import FAMILY, AstdbKeeper
 from ari_app.ami.client import AmiClient
+from ari_app.ami.last_seen import LastSeen
 from ari_app.ami.lost import FAMILY as LIVE
 from ari_app.ami.lost import settle_marks
 from ari_app.ami.main import Manager
@@ -207,6 +208,36 @@ def test_what_is_registered_is_read(node: Rendered, tmp_path: Path) -> None:
         assert re.fullmatch(r"sip:127\.0\.0\.2:\d+", addresses.pop("carrier-a"))
         assert set(addresses) == {"mobile-a"}
         assert await trunk_registrations(client) == []
+
+    run(node, story)
+
+
+def test_a_renewal_of_which_asterisk_tells_nothing_is_seen_in_the_list(node: Rendered, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    to = ("127.0.0.1", node.settings.asterisk.sip_port)
+    seen = LastSeen(lambda name: name == "desk", SystemClock())
+
+    async def register(expires: int) -> None:
+        scenario = Register(user="desk", secret=PHONE_SECRET, expires=expires)
+        registered = await asyncio.to_thread(register_phone, node.root, tmp_path, host="127.0.0.5", port=port, to=to, scenario=scenario)
+        registered.check()
+
+    async def story(client: AmiClient) -> None:
+        client.on_event = seen.heard
+        await register(300)
+        (first,) = seen.take()
+        assert (first.endpoint, first.address, first.expires_at) == ("desk", "127.0.0.5", None)
+        seen.listed(await registered_phones(client))
+        seen.put_back(seen.take())
+        await register(600)
+        seen.listed(await registered_phones(client))
+        seen.put_back([first])  # as if a minute were over
+        (renewed,) = seen.take()
+        assert renewed.expires_at is not None
+        assert (renewed.expires_at - first.at).total_seconds() > 500
+        seen.listed(await registered_phones(client))
+        seen.put_back([])
+        assert seen.take() == []
 
     run(node, story)
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
 
 import pytest
 
+from ari_app.private.node import wait_until
 from ari_app.private.scenario import Answers, Call, Refuses, Rings
 from dialplan.emergency.state import AddressEvent
+from ringfence.clock import SystemClock
 from ringfence.queries import accounts
 from ringfence.values import E164, AccountState
 from tests.asterisk.stage import PHONE, Stage, invite, invites
@@ -33,6 +37,20 @@ def test_a_phone_registers_and_takes_it_back(stage: Stage) -> None:
     assert f"sip:lobby@{PHONE}:{stage.ports['lobby']}" in contacts(stage)
     stage.register("lobby", expires=0).check()
     assert "sip:lobby@" not in contacts(stage)
+
+
+def test_a_look_up_for_999_tells_from_where_a_phone_registered_last(stage: Stage) -> None:
+    def shown() -> dict[str, Any]:
+        return dict(stage.read("emergency", "lookup", stage.sites["late-desk"], "--purpose", "test"))
+
+    assert shown()["last_registered_from"] is None
+    before = SystemClock().now().replace(microsecond=0)
+    stage.register("late-desk").check()
+    wait_until(lambda: shown()["last_registered_from"] == PHONE, 10, "the registration to be in the store")
+    stage.register("late-desk", expires=0).check()
+    found = shown()  # also when the phone is gone
+    assert (found["last_registered_from"], found["last_registered_phone"], found["phones"]) == (PHONE, "late-desk", ["late-desk"])
+    assert before <= datetime.fromisoformat(found["last_registered_at"]) <= SystemClock().now()
 
 
 @pytest.mark.parametrize("phone", ["lobby", "closed-desk"])

@@ -39,6 +39,7 @@ DELETES = {
     "ringfence/queries/numbering.py": "provisioning: where a number forwards to now",
     "ringfence/queries/plan.py": "versions of the plan that every process has followed",
     "ringfence/queries/trunks.py": "provisioning: the operator's own carriers",
+    "ringfence/queries/registrations.py": "provisioning: from where a phone registered that a customer gave up",
     "ringfence/queries/emergency_tests.py": "what a node has in place for 999, once no phone of it calls",
 }
 
