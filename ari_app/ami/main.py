@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ari_app.ami.astdb import AstdbKeeper
 from ari_app.ami.client import AmiClient, stay_connected
+from ari_app.ami.emergency import EmergencyJournal, caller_of
 from ari_app.ami.last_seen import LastSeen
 from ari_app.ami.lost import settle_marks
 from ari_app.ami.registrations import registered_phones
@@ -90,6 +91,7 @@ class Manager:
         routing = settings.routing
         rules = Rules(max_diversions=routing.max_diversions, max_repeats=routing.max_repeats, international=routing.international)
         self.keeper = AstdbKeeper(self.snapshot, rules, self.clock, self.metrics)
+        self.emergency = EmergencyJournal(lambda clock: JournalWriter(settings.journal_dir, "static", clock), self.clock.now)
         self.client: AmiClient | None = None
         self.last_seen = LastSeen(lambda name: name in self.snapshot.endpoints, self.clock)
         self.version: int | None = None  # of the plan that AstDB holds
@@ -113,6 +115,7 @@ class Manager:
             await asyncio.gather(watching, return_exceptions=True)
 
     async def _keep(self, client: AmiClient) -> None:
+        await self.emergency.look(client)
         await settle_marks(client, lambda clock: JournalWriter(self.settings.journal_dir, "astdb", clock))
         self.waiting.forget()  # the check sees to all that has come so far
         version = self.snapshot.version
@@ -125,11 +128,12 @@ class Manager:
             await self._checked(version)
 
     def _heard(self, event: Message) -> None:
-        """Tell at once that a phone calls 999; the booker tells how it went. Note which phones registered."""
+        """Tell at once that a phone calls 999, and note it; the booker tells how it went. Note which phones registered."""
         self.last_seen.heard(event)
         if event.event == "UserEvent" and event.userevent == "EmergencyCall":
             self.metrics.emergency()
-            log.error("emergency_call_begins", call_id=str(event.linkedid), endpoint=str(event.endpoint))
+            log.error("emergency_call_begins", call_id=str(event.linkedid), endpoint=caller_of(event))
+            self.emergency.heard(event)
 
     async def _watch_phones(self, client: AmiClient) -> None:
         """Write down from where phones register, until cancelled: nothing of it may end the session or delay AstDB."""

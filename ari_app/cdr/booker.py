@@ -7,7 +7,7 @@ aside and counted; it never stops the rest.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 
@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ari_app.cdr.batch import Batch, Complete, Reader
 from ari_app.cdr.departed import FILE_ID, find_departed, unhandled_starts
-from ari_app.cdr.emergency import book_emergencies, tell
+from ari_app.cdr.emergency import Alarm, book_emergencies, tell
 from ari_app.cdr.stats import BookerStats
 from ari_app.cdr.tail import Tail
 from ringfence.clock import Clock
@@ -164,10 +164,14 @@ class Booker:
             if tells:
                 ledger.upsert_booker_seen(session, self._node, now)
             alarms = book_emergencies(session, self._clock, self._node, [call.booking for call in batch.calls])
+        self._sound(alarms)
+        return new, set_aside
+
+    def _sound(self, alarms: Sequence[Alarm]) -> None:
+        """Tell of emergency calls that are booked, and count them."""
         tell(alarms)
         self.stats.emergency_calls += len(alarms)
         self.stats.emergency_failures += sum(1 for alarm in alarms if not alarm.connected)
-        return new, set_aside
 
     def _begin(self, session: Session) -> None:
         ledger.begin_booking(session, self._node)
@@ -212,7 +216,9 @@ class Booker:
                 self._begin(session)
                 lost = ledger.insert_bookings(session, bookings)
                 ledger.upsert_positions(session, self._node, [start.position], self._clock.now())
+                alarms = book_emergencies(session, self._clock, self._node, bookings)
             self._batches += 1
+            self._sound(alarms)
             for booking in bookings:
                 reader.assembler.forget(booking.call.call_id)
             self._handled_start = start.position.offset

@@ -82,6 +82,8 @@ def tell(alarms: Sequence[Alarm]) -> None:
 def _raise_incident(session: Session, clock: Clock, node: str, call: EmergencyCall) -> None:
     tried = ", ".join(f"{attempt['trunk']} {attempt['sip_status'] or attempt['disposition']}" for attempt in call.tried) or "no trunk"
     detail = f"call {call.call_id} was not answered ({call.disposition}); tried: {tried}. Ring the customer back, then look at the trunks"
+    if call.disposition is Disposition.LOST:
+        detail = f"call {call.call_id} went down with its Asterisk; whether it was answered is not known. Ring the customer back"
     incident = Incident(id=audit_log.new_id(), cause=FAILED, data_class=DataClass.EMERGENCY_CALL.value, run_id=None, detail=detail[:400], opened_at=clock.now())
     incidents.add(session, incident)
     audit_log.append(session, clock, "incident.opened", actor=f"node:{node}", incident=incident.id, cause=FAILED)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ from ari_app.private.sipp import SilentServer, SippServer
 from ringfence.models import EmergencyCall, Incident
 from ringfence.queries import accounts
 from ringfence.values import AccountState
-from tests.asterisk.stage import MOBILE, WAIT, WAYS, BookedCall, Stage, invite, invites
+from tests.asterisk.stage import MOBILE, PHONE, WAIT, WAYS, BookedCall, Stage, invite, invites
 
 pytestmark = pytest.mark.asterisk
 
@@ -202,21 +204,22 @@ def explained(stage: Stage, number: str) -> dict[str, Any]:
     return back
 
 
-@contextlib.contextmanager
-def small(root: Root) -> Iterator[Stage]:
+@pytest.fixture(scope="module")
+def small(asterisk_root: Root) -> Iterator[Stage]:
     """A node with room for one ordinary call, which asks its trunks whether they are there."""
     home = Path(tempfile.mkdtemp(prefix="rf-"))
-    stage = Stage(root, home, max_calls=1, qualify_seconds=1, emergency_wait=10.0)
+    stage = Stage(asterisk_root, home, max_calls=1, qualify_seconds=1, emergency_wait=10.0)
     try:
+        stage.start()
         yield stage
     finally:
         stage.stop()
         shutil.rmtree(home)
 
 
-def test_room_is_kept_and_a_trunk_that_is_known_to_be_dead_costs_no_time(asterisk_root: Root) -> None:
-    with small(asterisk_root) as stage, services(stage, None, Answers()) as servers:
-        stage.start()
+def test_room_is_kept_and_a_trunk_that_is_known_to_be_dead_costs_no_time(small: Stage) -> None:
+    stage = small
+    with services(stage, None, Answers()) as servers:
         did = stage.did([stage.numbers.mobile()])
         with stage.serve(MOBILE, stage.ports["first"], Answers()), stage.behind(first=None):
             found = {"blue": " Unavail ", "green": " Avail ", "first": " Avail "}
@@ -230,6 +233,41 @@ def test_room_is_kept_and_a_trunk_that_is_known_to_be_dead_costs_no_time(asteris
         assert len(invites(servers["green"])) == 1
         assert [call.call.refusal for call in stage.booked(3, called=did)] == [None, "node_full", "node_full"]
         assert stage.cdr(called="999").ways == [(1, "999", "blue", "failed", None), (2, "999", "green", "answered", None)]
+
+
+def test_calls_that_go_down_with_their_asterisk_are_booked_once_and_somebody_is_told(small: Stage) -> None:
+    """One is heard of at its beginning; the other begins while the manager process hangs, and the next one finds it up."""
+    stage, node = small, small.node
+    begun = []
+
+    def begin(number: str) -> None:
+        call = Call(hold_ms=60_000, user="desk", secret=stage.secrets["desk"])
+        begun.append(stage.begin(number, call, caller="desk", host=PHONE))
+        wait_until(lambda: node.rx("core show channels concise").count("!Up!Dial!") == len(begun), 10, "the call")
+
+    with services(stage, Answers(), Answers()):
+        begin("112")
+        wait_until(lambda: "112" in journalled(stage), 10, "the note of the first call")
+        node.signal("ami", signal.SIGSTOP)
+        begin("18000")
+        node.signal("ami", signal.SIGKILL)
+        wait_until(lambda: "18000" in journalled(stage), 20, "the note of the second call")
+        node.signal("asterisk", signal.SIGKILL)
+        for up in begun:
+            up.kill()
+        calls = [stage.cdr(called=number) for number in ("112", "18000")]
+    for call in calls:
+        call.shows(disposition="lost", end_estimated=True, direction="outbound", routed_by="static", inbound_trunk="desk", did=stage.sites["desk"])
+        kept = next(row for row in stage.rows(EmergencyCall) if row.call_id == call.call.call_id)
+        assert (kept.endpoint, kept.presented, kept.disposition.value, kept.tried) == ("desk", stage.sites["desk"], "lost", [])
+        (incident,) = [row for row in stage.rows(Incident) if call.call.call_id in row.detail]
+        assert (incident.cause, "Ring the customer back" in incident.detail) == ("emergency_call_failed", True)
+
+
+def journalled(stage: Stage) -> list[str]:
+    """Return what the calls dialled that the manager process noted."""
+    paths = stage.node.settings.journal_dir.glob("decisions-*-static.jsonl")
+    return [json.loads(line)["in"].split(":")[1] for path in paths for line in path.read_text(encoding="ascii").splitlines()]
 
 
 def contact(stage: Stage, way: str) -> str:
