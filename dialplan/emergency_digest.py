@@ -51,6 +51,15 @@ def way_digest(texts: Mapping[str, str]) -> WayDigest | None:
     return WayDigest(_digest(trunks), _digest(road))
 
 
+def road(extensions: str) -> list[str]:
+    """Return every step that a call to 999 may go through in an extensions.conf, with the context that each belongs to."""
+    contexts = sections(extensions)
+    steps = list(_forms(contexts.get("from-phone", ())))
+    for name in ("emergency-site", "located", "emergency", *_GOES_THROUGH):
+        steps += [f"[{name}]", *contexts.get(name, ())]
+    return steps
+
+
 def emergency_trunks(extensions: str) -> list[str]:
     """Return the names of the trunks that an extensions.conf tries for 999, in turn."""
     return list(dict.fromkeys(_WAY.findall("\n".join(sections(extensions).get("emergency", ())))))

@@ -34,4 +34,4 @@ def remember_in_place(session: Session, clock: Clock, settings: Settings) -> Non
 
 def told(found: Sequence[DueTest]) -> str:
     """Return what an operator is told of tests that are due; empty = nothing is."""
-    return f"999 must be tested: {'; '.join(each.reason for each in found)}; see 'ringfence emergency tests'" if found else ""
+    return f"999 must be tested: {'; '.join(each.reason for each in found)}; run 'ringfence emergency test'" if found else ""

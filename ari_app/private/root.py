@@ -95,6 +95,20 @@ def private_root(path: Path) -> Root:
     )
 
 
+def with_sipp(root: Root) -> Root:
+    """Return the root with a SIPp: its own, else the machine's.
+
+    Raises:
+        Misconfigured: there is none.
+    """
+    if root.sipp and Path(root.sipp[-1]).is_file():
+        return root
+    found = _which("sipp")
+    if found is None:
+        raise Misconfigured("this machine has no SIPp, which plays the phones and answers the calls", hint="install it: 'apt install sip-tester' on Debian")
+    return msgspec.structs.replace(root, sipp=(found,))
+
+
 def cache_folder() -> Path:
     """Return the folder that fetched roots are kept in: RF_CACHE_DIR, or `ringfence` in the user's cache."""
     named = os.environ.get("RF_CACHE_DIR")

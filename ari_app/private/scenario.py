@@ -64,14 +64,14 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     privacy: str = ""  # Privacy header (RFC 3323), such as 'id'
     diverted_from: tuple[str, ...] = ()  # numbers in Diversion headers (RFC 5806), latest first
     headers: tuple[str, ...] = ()  # further lines
-    user: str = ""  # with `secret`: digest authentication as a registered phone
+    user: str = ""  # with `secret`: digest authentication as a registered phone; empty = as the one that the caller is named for
     secret: str = ""
 
 
 class Register(msgspec.Struct, frozen=True, kw_only=True):
     """A phone's registration."""
 
-    user: str
+    user: str  # empty: those that `register_phones` is given, one after the other
     secret: str
     expires: int = 3600  # seconds; 0 takes the registration back
     expect: int = 200  # final status

@@ -176,6 +176,7 @@ class SippCalls(_Sipp):
         caller: user part of From for every call, or one for each number.
         count: calls in all.
         rate: calls started a second.
+        at_once: so many may be up; None = all.
         timed: keep each call's set-up time.
     """
 
@@ -194,6 +195,7 @@ class SippCalls(_Sipp):
         port: int | None = None,
         count: int = 1,
         rate: float = 10.0,
+        at_once: int | None = None,
         trace: bool = False,
         timed: bool = False,
         transport: str = "u1",
@@ -202,9 +204,9 @@ class SippCalls(_Sipp):
         callers = [caller] * len(numbers) if isinstance(caller, str) else list(caller)
         lines = [_line(number, by) for number, by in zip(numbers, callers, strict=True)]
         (self.folder / "numbers.csv").write_text("SEQUENTIAL\n" + "".join(lines), encoding="utf-8")
-        self._time = 60.0 + count / rate + ((scenario.hold_ms or 0) + (scenario.give_up_ms or 0)) / 1000
+        self._time = 60.0 + count / rate + (count if at_once else 0) + ((scenario.hold_ms or 0) + (scenario.give_up_ms or 0)) / 1000
         self._start(
-            *("-inf", "numbers.csv", "-m", str(count), "-l", str(count), *_rate(rate), "-aa"),
+            *("-inf", "numbers.csv", "-m", str(count), "-l", str(at_once or count), *_rate(rate), "-aa"),
             *(("-trace_rtt", "-rtt_freq", "1") if timed else ()),
             f"{to[0]}:{to[1]}",
             trace=trace,
@@ -239,12 +241,24 @@ def register_phone(root: Root, folder: Path, *, host: str, port: int, to: tuple[
     return _Registration(root, folder, host=host, port=port, scenario=scenario, transport=transport).run(to)
 
 
+def register_phones(
+    root: Root, folder: Path, *, host: str, port: int, to: tuple[str, int], users: Sequence[str], secret: str, expires: int = 3600
+) -> SippResult:
+    """Register several phones, all at `host:port` and with the same secret, and return what came of it."""
+    scenario = Register(user="", secret=secret, expires=expires)
+    return _Registration(root, folder, host=host, port=port, scenario=scenario, transport="u1").run(to, users)
+
+
 class _Registration(_Sipp):
     role = "register"
 
-    def run(self, to: tuple[str, int]) -> SippResult:
-        self._start("-m", "1", f"{to[0]}:{to[1]}", trace=False)
-        return self._finish(30.0)
+    def run(self, to: tuple[str, int], users: Sequence[str] = ()) -> SippResult:
+        several: tuple[str, ...] = ()
+        if users:
+            (self.folder / "numbers.csv").write_text("SEQUENTIAL\n" + "".join(_line(user, "") for user in users), encoding="utf-8")
+            several = ("-inf", "numbers.csv", "-l", "1", *_rate(100))
+        self._start("-m", str(len(users) or 1), *several, f"{to[0]}:{to[1]}", trace=False)
+        return self._finish(30.0 + len(users))
 
 
 class SilentServer:
@@ -273,7 +287,7 @@ def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
 
 
 def _line(number: str, caller: str) -> str:
-    for text in (number, caller):
+    for text in (number, caller or "-"):
         if not text or any(character in ";[\n\r" for character in text):
             raise Invalid("a number for SIPp is empty, or has ';', '[' or a line end")
     return f"{number};{caller}\n"

@@ -27,6 +27,7 @@ LAZY = {
     "poll": Lazy("retention.commands.emergency_carrier:poll", "Do now what is due at the carrier."),
     "reports": Lazy("retention.commands.emergency_carrier:reports", "List the numbers that a 999 operator had no address of."),
     "record-test": Lazy("retention.commands.emergency_tests:record_test", "Write down a test of 999 that was held by hand with the carrier."),
+    "test": Lazy("ari_app.commands.emergency_test:test", "Test calls to 999 on this node, without calling the real 999."),
     "tests": Lazy("retention.commands.emergency_tests:tests", "List tests of calls to 999: due, overdue and held."),
     "submit": Lazy("retention.commands.emergency_carrier:submit", "Have a number's address sent to the carrier again."),
     "withdraw": Lazy("retention.commands.emergency_carrier:withdraw", "Ask again to take out the address of a number that left."),

@@ -60,7 +60,7 @@ def alarms(session: Session, clock: Clock, chosen: Emergency) -> list[Alarm]:
     ask = f"{due} address(es) for 999 are to be confirmed again by the customer: 'ringfence emergency coverage --json' lists them"
     late = emergency_tests.overdue(emergency_tests.due(session, now), now, chosen.test_days)
     told = "; ".join(f"{each.node}: {each.reason}" for each in late)
-    untested = f"calls to 999 were not tested within {chosen.test_days} days: {told}: see 'ringfence emergency tests'"
+    untested = f"calls to 999 were not tested within {chosen.test_days} days: {told}: run 'ringfence emergency test' there"
     return [*found, Alarm(REFUSED, refused + stays, detail), Alarm(UNCONFIRMED, due, ask), Alarm(UNTESTED, len(late), untested)]
 
 

@@ -124,6 +124,7 @@ class Held(msgspec.Struct, frozen=True):
     by: str
     note: str = ""
     checks: Sequence[Mapping[str, object]] = ()  # each with `check`, `ok` and `problem`
+    way: tuple[str, str] | None = None  # the digests of what was tested; None = of what is in place
 
 
 def add(session: Session, clock: Clock, held: Held) -> EmergencyTest:
@@ -144,8 +145,8 @@ def add(session: Session, clock: Clock, held: Held) -> EmergencyTest:
         passed=held.passed,
         tested_by=held.by,
         note=held.note,
-        trunks=way.trunks,
-        dialplan=way.dialplan,
+        trunks=held.way[0] if held.way else way.trunks,
+        dialplan=held.way[1] if held.way else way.dialplan,
         due=as_json(due(session, clock.now(), node=held.node)),
         checks=list(held.checks),
     )

@@ -59,7 +59,7 @@ def test_a_change_is_shown_applied_and_verified(node: Rendered, config: Shell) -
     assert {row["check"]: row["problem"] for row in json.loads(out)}["files"] == "differ from what would be rendered: pjsip.conf"
     code, out, err = config("apply")
     assert code == 0
-    assert "999 must be tested: no test was ever passed; see 'ringfence emergency tests'" in err
+    assert "999 must be tested: no test was ever passed; run 'ringfence emergency test'" in err
     assert out.startswith("changed: pjsip.conf\nreloaded and verified: res_pjsip.so")
     assert config("apply")[:2] == (0, "nothing has changed\n")
     done = json.loads(config("apply", "--json")[1])
