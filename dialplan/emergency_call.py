@@ -61,14 +61,15 @@ def check_ways(trunks: Sequence[TrunkConf], phones: Sequence[PhoneConf]) -> None
                 hint=f"'ringfence endpoint set {phone.name} --did NUMBER', or --receive-only, or 'ringfence endpoint disable {phone.name}'",
             )
     for phone in phones:
-        if phone.site and not _may_present(phone.site):
+        if phone.site and not may_present(phone.site):
             raise Misconfigured(
                 f"the number of phone {phone.name} must not be presented to 999",
                 hint=f"'ringfence endpoint set {phone.name} --emergency-did NUMBER' with an 01, 02, 03, 056 or 07 number",
             )
 
 
-def _may_present(number: str) -> bool:
+def may_present(number: str) -> bool:
+    """Whether 999 may be shown an E.164 number: a British one of a class that may be shown as a caller."""
     try:
         return number.startswith("+44") and classify(E164(number)) not in UNPRESENTABLE
     except Invalid:

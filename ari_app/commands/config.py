@@ -114,9 +114,10 @@ def apply_files(installation: Installation, *, as_json: bool) -> None:
 @json_option
 @installed
 def verify_files(installation: Installation, *, as_json: bool) -> int:
-    """Look whether the running Asterisk does what this node's settings and store say, and 999 was tested; exits 5 when not."""
+    """Look whether the running Asterisk does what this node's settings and store say, and 999 has each phone's address and was tested; exits 5 when not."""
     from ari_app.ami.client import AmiClient  # noqa: PLC0415  slow to import
     from ari_app.configuration.verify import Finding, verify_doors, verify_running  # noqa: PLC0415
+    from ari_app.configuration.verify_addresses import verify_addresses  # noqa: PLC0415
 
     settings = installation.settings
     conf, texts = _rendered(installation)
@@ -124,6 +125,7 @@ def verify_files(installation: Installation, *, as_json: bool) -> int:
     with installation.changing() as session:
         remember_in_place(session, installation.clock, settings)
         due = emergency_tests.due(session, installation.clock.now(), node=settings.node)
+        unknown = verify_addresses(session, conf.phones, installation.clock.now())
     late = emergency_tests.overdue(due, installation.clock.now(), settings.emergency.test_days)
 
     async def look() -> list[Finding]:
@@ -134,7 +136,7 @@ def verify_files(installation: Installation, *, as_json: bool) -> int:
             await client.close()
 
     findings = [Finding("files", f"differ from what would be rendered: {', '.join(stale)}" if stale else ""), *asyncio.run(look())]
-    findings.append(Finding("emergency test", told(late)))
+    findings += [Finding("emergency addresses", unknown), Finding("emergency test", told(late))]
     rows = [{"check": finding.check, "ok": not finding.problem, "problem": finding.problem} for finding in findings]
     emit(rows, [Column("check", "check"), Column("ok", "ok"), Column("problem", "problem")], as_json=as_json)
     if due and not late:

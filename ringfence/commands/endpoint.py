@@ -13,9 +13,11 @@ import click
 from sqlalchemy.orm import Session
 
 from dialplan.emergency.matrix import judge
+from dialplan.emergency_call import may_present
 from ringfence.commands.installation import Installation, installed
 from ringfence.commands.options import NAME, NUMBER, commit_option, example, json_option
-from ringfence.errors import Conflict, Invalid, Unavailable
+from ringfence.emergency import LocationClass
+from ringfence.errors import Conflict, Invalid, Refused, Unavailable
 from ringfence.models import Endpoint
 from ringfence.output import Column, emit, emit_one, note, say, warn
 from ringfence.queries import accounts, emergency
@@ -59,7 +61,7 @@ def add(installation: Installation, name: str, ref: str, did: str | None, emerge
     """Make an endpoint and its password, which is shown once and kept only as a digest."""
     password = _new_password()
     with installation.changing() as session:
-        accounts.add_endpoint(
+        one = accounts.add_endpoint(
             session,
             installation.clock,
             name,
@@ -69,10 +71,11 @@ def add(installation: Installation, name: str, ref: str, did: str | None, emerge
             emergency_did=emergency_did,
             receive_only=receive_only,
         )
+        _check_site(session, emergency_did)
         _hand_over(password, password_out)
-        blocked = _blocked(session, did)
-    if blocked:
-        warn(blocked)
+        warnings = _warnings(session, one)
+    for warning in warnings:
+        warn(warning)
     note(f"endpoint {name} is made; 'ringfence config apply' lets it register; 'ringfence number forward NUMBER --to endpoint:{name}' rings it")
 
 
@@ -111,7 +114,8 @@ def show(installation: Installation, name: str, *, as_json: bool) -> None:
         one = accounts.get_endpoint(session, name)
         owner = next(ref for found, ref in accounts.list_endpoints(session, account_id=one.account_id) if found.name == one.name)
         calls = _blocked(session, one.caller_did) or "allowed"
-        emit_one({**_row(one, owner), "rung_by": accounts.forwarding_to(session, one.name), "ordinary_calls": calls}, as_json=as_json)
+        shown = {"rung_by": accounts.forwarding_to(session, one.name), "ordinary_calls": calls, "emergency_calls": _emergency_calls(session, one)}
+        emit_one({**_row(one, owner), **shown}, as_json=as_json)
 
 
 @endpoint.command(
@@ -138,9 +142,10 @@ def set_(installation: Installation, /, name: str, **options: Any) -> None:
         raise Invalid("nothing to set", hint="'ringfence endpoint set --help' lists what can be set")
     with installation.changing() as session:
         one = accounts.set_endpoint(session, installation.clock, name, **values)
-        blocked = _blocked(session, one.caller_did)
-    if blocked:
-        warn(blocked)
+        _check_site(session, values.get("emergency_did"))
+        warnings = _warnings(session, one)
+    for warning in warnings:
+        warn(warning)
     say(f"endpoint {name} is changed; 'ringfence config apply' takes it to Asterisk for calls to 999")
 
 
@@ -187,6 +192,36 @@ def _blocked(session: Session, did: str | None) -> str:
         return "it presents no number: its own calls are refused"
     verdict = judge(emergency.facts_of(emergency.current(session, did)))
     return f"its ordinary calls are refused: {verdict.why}; 'ringfence emergency address set {did} …' enters an address" if verdict.blocks else ""
+
+
+def _check_site(session: Session, number: str | None) -> None:
+    """Refuse a number that 999 can make nothing of. One whose address is only missing is taken, with a warning: 999 is refused by no rule about addresses."""
+    if number is None:
+        return
+    if not may_present(number):
+        raise Invalid("the number must not be presented to 999", hint="give an 01, 02, 03, 056 or 07 number of the account")
+    record = emergency.current(session, number)
+    if record and record.location is LocationClass.FORWARD_ONLY:
+        hint = f"'ringfence emergency address set {number} …' says where it is used, or give another number"
+        raise Refused("the number is said to forward only, so 999 has no address of it", hint=hint)
+
+
+def _warnings(session: Session, one: Endpoint) -> list[str]:
+    found = [_blocked(session, one.caller_did)]
+    site = one.emergency_did
+    if site and site != one.caller_did and not one.receive_only:
+        verdict = judge(emergency.facts_of(emergency.current(session, site)))
+        if verdict.blocks:
+            found.append(f"999 is shown a number of which it has no address: {verdict.why}; 'ringfence emergency address set {site} …' enters one")
+    return [warning for warning in found if warning]
+
+
+def _emergency_calls(session: Session, one: Endpoint) -> str:
+    """Say what 999 is shown, and what it has of that number."""
+    site = one.emergency_did or one.caller_did
+    if site is None:
+        return "none: it has no number that 999 can be shown"
+    return f"shown as {site}: {judge(emergency.facts_of(emergency.current(session, site))).why}"
 
 
 def _row(one: Endpoint, owner: str) -> dict[str, Any]:

@@ -59,7 +59,8 @@ def gaps(session: Session, *, account_id: int | None = None, limit: int | None =
         account_id: only this account's.
         limit: at most so many.
     """
-    first_phone = select(func.min(Endpoint.created_at)).where(*_presents()).correlate(Did).scalar_subquery()
+    theirs = or_(Endpoint.caller_did == Did.e164, Endpoint.emergency_did == Did.e164)
+    first_phone = select(func.min(Endpoint.created_at)).where(theirs, Endpoint.receive_only.is_(False)).correlate(Did).scalar_subquery()
     since = func.coalesce(EmergencyRecord.uncovered_since, first_phone, Did.created_at).label("since")  # ordered by its name, so that it is worked out once
     rows: Select[*tuple[object, ...]] = (
         select(Did.e164, Account.ref, Account.id, since, EmergencyRecord.carrier, *_FACTS)

@@ -103,3 +103,27 @@ def test_typical_mistakes(stocked: CommandLine, arguments: tuple[str, ...], code
     answer = stocked("endpoint", *arguments)
     assert (answer.code, answer.out) == (code, "")
     assert told in answer.err
+
+
+def test_the_number_that_999_is_shown_is_one_that_it_can_find(stocked: CommandLine) -> None:
+    for number, account in (("02079460456", "ACME"), ("02079460789", "ACME"), ("02079460999", "OTHER")):
+        if account == "OTHER":
+            stocked.ok("account", "add", "OTHER", "--name", "Other Ltd")
+        stocked.ok("number", "add", number, "--account", account)
+    stocked.ok("emergency", "address", "set", "02079460789", "--class", "forward_only")
+    for number, code, told in (
+        ("02079460999", 3, "not one of account ACME"),
+        ("02079460789", 3, "said to forward only"),
+    ):
+        for command in (("set", "desk-1"), ("add", "desk-9", "--account", "ACME")):
+            answer = stocked("endpoint", *command, "--emergency-did", number)
+            assert (answer.code, told in answer.err, answer.out) == (code, True, "")
+    assert "emergency address set" in stocked("endpoint", "set", "desk-1", "--emergency-did", "02079460789").err
+    assert stocked.ok("endpoint", "show", "desk-1", "--json").data["emergency_did"] is None
+    assert stocked("endpoint", "show", "desk-9").code == 4
+    warned = stocked.ok("endpoint", "set", "desk-1", "--emergency-did", "02079460456")
+    assert "999 is shown a number of which it has no address: there is no address for 999" in warned.err
+    assert stocked.ok("endpoint", "show", "desk-1", "--json").data["emergency_calls"] == "shown as +442079460456: there is no address for 999"
+    assert "999 is shown" not in stocked.ok("endpoint", "set", "desk-1", "--receive-only").err
+    stocked.ok("endpoint", "set", "desk-1", "--no-did", "--no-emergency-did")
+    assert stocked.ok("endpoint", "show", "desk-1", "--json").data["emergency_calls"].startswith("none")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import product
 
+import msgspec
 import pytest
 from sqlalchemy.orm import Session
 
+from ari_app.configuration.verify_addresses import verify_addresses
 from dialplan.emergency.matrix import judge
 from dialplan.emergency.state import AddressEvent
+from dialplan.node_conf import PhoneConf
 from retention.emergency import coverage as covering
 from retention.report.gather import gather
 from retention.report.sections.emergency import emergency
@@ -125,3 +128,29 @@ def test_the_report_tells_each_gap_without_saying_who_it_is(stocked: Session, st
         report = gather(fresh, store_settings, clock, span, sections=(emergency,))
     assert (report.table("emergency", "gaps").rows, report.section("emergency").exceptions) == ((), ())
     assert report.section("emergency").asked
+
+
+def test_a_number_that_only_999_is_shown_counts_from_when_its_phone_was_made(stocked: Session, clock: FixedClock) -> None:
+    clock.set(START + 2 * DAY)
+    accounts.add_endpoint(stocked, clock, "desk-2", "ACME", caller_did=DID, emergency_did=OTHER, ha1="0" * 32)
+    assert {gap.number: (gap.since, gap.alarm) for gap in covering.gaps(stocked, clock.now())} == {DID: (START, 1), OTHER: (START + 2 * DAY, 0)}
+
+
+def test_config_verify_tells_of_a_phone_that_shows_999_a_number_without_an_address_for_a_day(stocked: Session, clock: FixedClock) -> None:
+    accounts.add_endpoint(stocked, clock, "desk-2", "ACME", caller_did=DID, emergency_did=OTHER, ha1="0" * 32)
+    phones = [PhoneConf("desk-1", "0" * 32, 1, DID, receive_only=False), PhoneConf("desk-2", "0" * 32, 1, OTHER, receive_only=False)]
+    assert verify_addresses(stocked, phones, START + DAY - timedelta(seconds=1)) == ""
+    assert "shown by desk-1, desk-2: see" in verify_addresses(stocked, phones, START + DAY)
+    silent = [phones[0], msgspec.structs.replace(phones[1], receive_only=True)]
+    assert "shown by desk-1: see" in verify_addresses(stocked, silent, START + DAY)
+    happen(stocked, clock, enter(stocked, clock), AddressEvent.SENT, AddressEvent.ACCEPTED)
+    assert "shown by desk-2: see" in verify_addresses(stocked, phones, START + DAY)
+    clock.set(START + DAY)
+    record = happen(stocked, clock, enter(stocked, clock, OTHER), AddressEvent.SENT)
+    assert verify_addresses(stocked, phones, START + DAY) == ""  # as coverage counts it: since the address was entered
+    assert "desk-2" in verify_addresses(stocked, phones, START + 2 * DAY)
+    happen(stocked, clock, record, AddressEvent.ACCEPTED)
+    assert verify_addresses(stocked, phones, START + 9 * DAY) == ""
+    happen(stocked, clock, record, AddressEvent.REPORTED_MISSING)
+    assert verify_addresses(stocked, phones, START + 2 * DAY - timedelta(seconds=1)) == ""
+    assert "desk-2" in verify_addresses(stocked, phones, START + 2 * DAY)
