@@ -28,7 +28,7 @@ class Pace:
     """Finds the size of batches from how long they take."""
 
     def __init__(self, *, sqlite: bool, largest: int | None = None) -> None:
-        self._aim = 0.12 if sqlite else 0.055  # seconds in a transaction
+        self._aim = 0.12 if sqlite else 0.05  # seconds in a transaction
         self._largest = largest or (40_000 if sqlite else 16_000)
         self.size = min(5_000, self._largest)
 

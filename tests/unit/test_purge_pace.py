@@ -44,7 +44,7 @@ def test_a_batch_that_takes_too_long_is_followed_by_a_smaller_one(sqlite: bool, 
 
 def test_batches_shrink_at_once_and_grow_step_by_step() -> None:
     pace = Pace(sqlite=False)
-    pace.took(0.275)
+    pace.took(0.25)
     assert pace.size == 1_000
     pace.took(0.001)
     assert pace.size == 1_501
