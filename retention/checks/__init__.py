@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from retention.checks import accountability, calls, cards, emergency, holds, installation, kept_counts, mapped, minimums, remains, windows
+from retention.checks import accountability, calls, cards, emergency, holds, identity, installation, kept_counts, mapped, minimums, remains, windows
 from retention.claims.model import Check
 
-_SUBJECTS = (mapped, windows, minimums, kept_counts, holds, remains, accountability, installation, cards, calls, emergency)
+_SUBJECTS = (mapped, windows, minimums, kept_counts, holds, remains, accountability, installation, cards, calls, identity, emergency)
 CHECKS: Mapping[str, Check] = MappingProxyType({name: run for subject in _SUBJECTS for name, run in subject.CHECKS.items()})

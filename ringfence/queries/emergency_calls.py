@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ringfence.models import EmergencyCall
+from ringfence.values import Disposition
 
 
 def add_new(session: Session, calls: Sequence[EmergencyCall]) -> list[EmergencyCall]:
@@ -19,3 +21,9 @@ def add_new(session: Session, calls: Sequence[EmergencyCall]) -> list[EmergencyC
     session.add_all(fresh)
     session.flush()
     return fresh
+
+
+def count_by_outcome(session: Session, since: datetime) -> dict[Disposition, int]:
+    """Return how many calls that began at a moment or later ended how."""
+    counted = select(EmergencyCall.disposition, func.count()).where(EmergencyCall.started_at >= since).group_by(EmergencyCall.disposition)
+    return {row[0]: row[1] for row in session.execute(counted.order_by(EmergencyCall.disposition))}
