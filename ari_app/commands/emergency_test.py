@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from threading import Event
+from typing import Any
 
 import click
 
@@ -45,8 +46,8 @@ def test(installation: Installation, sites: int, by: str, text: str, *, as_json:
     with installation.changing() as session:
         remember_in_place(session, clock, settings)
         conf = gather(settings, session, root)
-    with _ending_in_order():
-        found = walk(settings, conf, root, sites=sites, told=note)
+    with _ending_in_order() as stop:
+        found = walk(settings, conf, root, sites=sites, told=note, stop=stop)
     rows: list[dict[str, Any]] = [{"check": each.check, "ok": each.ok, "problem": each.problem} for each in found.checks]
     passed = all(row["ok"] for row in rows)
     way = (found.way.trunks, found.way.dialplan)
@@ -64,14 +65,12 @@ def test(installation: Installation, sites: int, by: str, text: str, *, as_json:
 
 
 @contextmanager
-def _ending_in_order() -> Iterator[None]:
-    """Let SIGTERM end this process as Ctrl-C does: what was started is stopped."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
+def _ending_in_order() -> Iterator[Event]:
+    """Give an event that SIGTERM and Ctrl-C set. They raise nothing: an exception in the midst of starting a process would leave that one running."""
+    stop = Event()
+    before = {number: signal.signal(number, lambda _number, _frame: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield stop
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from threading import Event
 
 import msgspec
 
@@ -34,6 +35,7 @@ from ringfence.errors import Conflict, Refused, RingfenceError
 from ringfence.settings import Settings
 
 SITES = 50  # tried by default
+_LOOKS = 0.02  # seconds between looks whether calls are over
 _REFUSED = Refuses(status=503)
 Came = Mapping[str, Sequence[SipMessage]]
 Told = Callable[[str], None]
@@ -48,7 +50,7 @@ class Walked(msgspec.Struct, frozen=True):
     sites_in_all: int
 
 
-def walk(settings: Settings, conf: NodeConf, root: Root, *, sites: int = SITES, told: Told = lambda _text: None) -> Walked:
+def walk(settings: Settings, conf: NodeConf, root: Root, *, sites: int = SITES, told: Told = lambda _text: None, stop: Event | None = None) -> Walked:
     """Test calls to 999 as they go on this node; nothing leaves this machine.
 
     Args:
@@ -57,8 +59,10 @@ def walk(settings: Settings, conf: NodeConf, root: Root, *, sites: int = SITES, 
         root: its Asterisk, and SIPp.
         sites: try one phone of each of so many sites, chosen anew each time; 0 = of all.
         told: told how far it is.
+        stop: set: end soon, with all that was started.
 
     Raises:
+        KeyboardInterrupt: it was told to stop.
         Refused: no phone may call, or the twin could reach something outside.
         Conflict: what is in place is not what would be rendered now.
         Unavailable: the twin or SIPp did not start.
@@ -82,7 +86,7 @@ def walk(settings: Settings, conf: NodeConf, root: Root, *, sites: int = SITES, 
         running = Check("running Asterisk", _asked(settings, conf))
         told(f"starting a twin of it on {HERE}, with answering points for {len(twin.trunks)} emergency trunks …")
         with _started(root, twin, texts, work):
-            stage = _Stage(root, work, twin, place.secret, chosen)
+            stage = _Stage(root, work, twin, place.secret, chosen, stop or Event())
             return Walked((running, Check("twin's dialplan", _asked(_of_twin(settings, place, work), twin)), *stage.act(told)), way, len(chosen), len(callers))
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -117,8 +121,9 @@ def make_place(settings: Settings, conf: NodeConf, root: Root, work: Path) -> Pl
 class _Stage:
     """The calls of a test."""
 
-    def __init__(self, root: Root, work: Path, twin: NodeConf, secret: str, phones: Sequence[PhoneConf]) -> None:
+    def __init__(self, root: Root, work: Path, twin: NodeConf, secret: str, phones: Sequence[PhoneConf], stop: Event) -> None:
         self._root, self._work, self._secret, self._phones = root, work / "sipp", secret, phones
+        self._stop = stop
         self._to = (HERE, twin.sip_port)
         self._trunks = {trunk.name: trunk for trunk in in_turn(twin.trunks)}
         self._ways = list(self._trunks)
@@ -178,6 +183,9 @@ class _Stage:
                 rate=50.0,
                 at_once=1,
             ) as calls:
+                while calls.running():
+                    if self._stop.wait(_LOOKS):
+                        raise KeyboardInterrupt
                 done = calls.wait()
             came = {way: _invites(server) for way, server in servers.items()}
         failed = len(names) - done.successful
