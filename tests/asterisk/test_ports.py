@@ -28,12 +28,12 @@ def test_a_port_is_given_to_one_process_and_once(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
 def test_a_port_in_use_is_not_given(kind: socket.SocketKind, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket(socket.AF_INET, kind) as taken, socket.socket(socket.AF_INET, kind) as left:
-        taken.bind(("127.0.0.3", 0))
-        left.bind(("127.0.0.3", 0))
-        port, other = taken.getsockname()[1], left.getsockname()[1]
-        left.close()
-        monkeypatch.setattr("ari_app.private.ports.RANGE", [port, other])
+    # From a process that ends, so that they are nobody's: an ephemeral port could become somebody's connection in between.
+    asks = "from ari_app.private import ports; print(*ports.free_ports(2))"
+    port, other = map(int, subprocess.run([sys.executable, "-c", asks], capture_output=True, text=True, check=True).stdout.split())
+    monkeypatch.setattr("ari_app.private.ports.RANGE", [port, other])
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.3", port))
         assert free_ports(1) == [other]
         with pytest.raises(OSError, match="no free"):
             free_ports(2)
