@@ -21,7 +21,7 @@ asterisk: $(READY)  ## a private Asterisk and SIPp, unless the machine has new e
 run: asterisk  ## the whole node in the foreground, with a sample account and one test call
 	@$(BIN)/python -m ari_app.demo run
 
-demo: asterisk  ## six calls and their CDRs; two made-up years purged, reported on and proven; then the end
+demo: asterisk  ## six calls and one to 999, with their CDRs; two made-up years purged, reported on and proven; then the end
 	@$(BIN)/python -m ari_app.demo demo
 
 test: lint types asterisk  ## everything, on a real Asterisk and a real PostgreSQL

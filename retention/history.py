@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from dialplan.emergency_call import CODES
 from retention.calendar import Period, latest, midnight
 from ringfence.batches import batched
 from ringfence.clock import Clock, FixedClock
@@ -68,7 +69,7 @@ def check_ours(session: Session) -> None:
     Raises:
         Conflict: it holds something else.
     """
-    found = strangers(session, (DEMO, *CUSTOMERS), DRAMA)
+    found = strangers(session, (DEMO, *CUSTOMERS), DRAMA, CODES)
     if found:
         listed = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in found.items())
         raise Conflict(f"the store holds {listed} that no demonstration made", hint="made-up calls never go beside real ones: name another store with --config")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -14,7 +15,7 @@ from retention.calendar import local_date
 from ringfence.clock import FixedClock
 from ringfence.queries import accounts
 from ringfence.settings import Routing, Settings
-from ringfence.values import Disposition
+from ringfence.values import Direction, Disposition, RoutedBy
 from tests.database.installed import Commands, Here
 from tests.database.purging import NOW, book, booking, scalar
 
@@ -41,6 +42,18 @@ def test_years_are_written_once_and_purged(ringfence: Commands, engine: Engine) 
     assert scalar(engine, "SELECT count(*) FROM leg") > made
     assert scalar(engine, "SELECT count(*) FROM invoice_line") == scalar(engine, "SELECT count(*) FROM call WHERE answered_at IS NOT NULL")
     assert ringfence.ok("dev", "seed", "--per-day", "2", "--commit", "--json").data["calls"] == 0
+
+
+EMERGENCY: dict[str, Any] = {"called": "999", "direction": Direction.OUTBOUND, "routed_by": RoutedBy.STATIC}
+
+
+def test_a_call_to_999_is_a_demonstration_s_when_its_number_is(ringfence: Commands, engine: Engine) -> None:
+    book(engine, [booking(1, NOW - timedelta(days=1), account=None, **EMERGENCY)])
+    assert ringfence("dev", "seed", "--years", "1", "--per-day", "1", "--commit").code == 0
+    for place, did in enumerate((None, "+441134960100"), 2):
+        book(engine, [booking(place, NOW - timedelta(days=1), account=None, did=did, **EMERGENCY)])
+        refused = ringfence("dev", "seed", "--commit")
+        assert (refused.code, f"{place - 1} call" in refused.err) == (5, True)
 
 
 @pytest.mark.parametrize("what", ["account", "number", "call"])

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ari_app.private.address_carrier import ACCOUNT, LOGIN, SimwoodLike, authority, tell
 from retention.emergency.carriers.carrier import Outcome, Reply, Request, later, said, same
 from retention.emergency.carriers.exchange import Broken, Patience, trust
 from retention.emergency.carriers.magrathea import Line, Magrathea, encoded, read_line, read_state
 from retention.emergency.carriers.simwood import Said, Simwood, read_put, read_record
 from ringfence.emergency import EmergencyAddress
 from ringfence.errors import Invalid
-from tests.unit.fake_carriers import ACCOUNT, LOGIN, FakeMagrathea, FakeSimwood, authority, closed_port, tell
+from tests.unit.fake_carriers import FakeMagrathea, closed_port
 
 ADDRESS = EmergencyAddress(
     forename="Zoë", name="Example", premises="Flat 2, 104", thoroughfare="King Street", locality="Attercliffe, Sheffield", postcode="S9 5AD"
@@ -37,8 +38,8 @@ def paper(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContex
 
 
 @pytest.fixture
-def simwood(paper: tuple[Path, ssl.SSLContext]) -> Iterator[FakeSimwood]:
-    with FakeSimwood().running(paper[1]) as fake:
+def simwood(paper: tuple[Path, ssl.SSLContext]) -> Iterator[SimwoodLike]:
+    with SimwoodLike().running(paper[1]) as fake:
         yield fake
 
 
@@ -48,7 +49,7 @@ def magrathea(paper: tuple[Path, ssl.SSLContext]) -> Iterator[FakeMagrathea]:
         yield fake
 
 
-def at_simwood(fake: FakeSimwood, ca: Path | str, *, login: tuple[str, str] = LOGIN, patience: Patience = QUICK) -> Simwood:
+def at_simwood(fake: SimwoodLike, ca: Path | str, *, login: tuple[str, str] = LOGIN, patience: Patience = QUICK) -> Simwood:
     return Simwood(f"https://127.0.0.1:{fake.port}/v3", ACCOUNT, login, trust(str(ca)), patience)
 
 
@@ -56,7 +57,7 @@ def at_magrathea(fake: FakeMagrathea, ca: Path | str, *, login: tuple[str, str] 
     return Magrathea(("127.0.0.1", fake.port), login, trust(str(ca)), {PORTED.number}, patience)
 
 
-def test_simwood_takes_a_record_in_and_reads_it_back(simwood: FakeSimwood, paper: tuple[Path, ssl.SSLContext]) -> None:
+def test_simwood_takes_a_record_in_and_reads_it_back(simwood: SimwoodLike, paper: tuple[Path, ssl.SSLContext]) -> None:
     carrier = at_simwood(simwood, paper[0])
     assert carrier.poll(REQUEST) == Reply(Outcome.MISSING, "no_record")
     assert carrier.submit(REQUEST) == Reply(Outcome.SUBMITTED)
@@ -70,14 +71,14 @@ def test_simwood_takes_a_record_in_and_reads_it_back(simwood: FakeSimwood, paper
     assert carrier.withdraw(REQUEST) == Reply(Outcome.WITHDRAWN)
 
 
-def test_simwood_gets_again_what_999_was_found_to_lack_whatever_it_says_it_has(simwood: FakeSimwood, paper: tuple[Path, ssl.SSLContext]) -> None:
+def test_simwood_gets_again_what_999_was_found_to_lack_whatever_it_says_it_has(simwood: SimwoodLike, paper: tuple[Path, ssl.SSLContext]) -> None:
     carrier = at_simwood(simwood, paper[0])
     for request, puts in ((REQUEST, 1), (REQUEST, 1), (msgspec.structs.replace(REQUEST, renew=True), 2)):
         assert carrier.submit(request) == Reply(Outcome.SUBMITTED)
         assert sum(line.startswith("PUT ") for line in simwood.asked) == puts
 
 
-def test_simwood_is_not_charged_twice_for_a_record_whose_answer_was_lost(simwood: FakeSimwood, paper: tuple[Path, ssl.SSLContext]) -> None:
+def test_simwood_is_not_charged_twice_for_a_record_whose_answer_was_lost(simwood: SimwoodLike, paper: tuple[Path, ssl.SSLContext]) -> None:
     def half(handler: Any) -> bool:
         handler.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{"succ')
         handler.close_connection = True
@@ -91,7 +92,7 @@ def test_simwood_is_not_charged_twice_for_a_record_whose_answer_was_lost(simwood
     assert simwood.puts == 1
 
 
-def test_simwood_refuses(simwood: FakeSimwood, paper: tuple[Path, ssl.SSLContext]) -> None:
+def test_simwood_refuses(simwood: SimwoodLike, paper: tuple[Path, ssl.SSLContext]) -> None:
     simwood.errors = ["Postcode is not in PAF", "premises too long"]
     carrier = at_simwood(simwood, paper[0])
     assert carrier.submit(REQUEST) == Reply(Outcome.REJECTED, "refused", "Postcode is not in PAF; premises too long")
@@ -113,7 +114,7 @@ def test_simwood_refuses(simwood: FakeSimwood, paper: tuple[Path, ssl.SSLContext
     ],
 )
 def test_simwood_at_fault_is_asked_again(
-    simwood: FakeSimwood, paper: tuple[Path, ssl.SSLContext], status: int, headers: dict[str, str], expected: Reply
+    simwood: SimwoodLike, paper: tuple[Path, ssl.SSLContext], status: int, headers: dict[str, str], expected: Reply
 ) -> None:
     def broken(handler: Any) -> bool:
         tell(handler, status, b"<html>Bad", **headers)
@@ -126,7 +127,7 @@ def test_simwood_at_fault_is_asked_again(
     assert simwood.puts == 0  # while it cannot be said what is there, nothing is sent
 
 
-def test_simwood_that_is_slow_drips_floods_or_hangs_up(simwood: FakeSimwood, paper: tuple[Path, ssl.SSLContext]) -> None:
+def test_simwood_that_is_slow_drips_floods_or_hangs_up(simwood: SimwoodLike, paper: tuple[Path, ssl.SSLContext]) -> None:
     def drips(handler: Any) -> bool:
         for _ in range(30):
             handler.wfile.write(b"H")
@@ -152,7 +153,7 @@ def test_simwood_that_is_slow_drips_floods_or_hangs_up(simwood: FakeSimwood, pap
 
 
 def test_a_certificate_that_nobody_vouches_for_gets_no_login(
-    simwood: FakeSimwood, magrathea: FakeMagrathea, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    simwood: SimwoodLike, magrathea: FakeMagrathea, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stranger, _ = authority(tmp_path / "stranger")
     with caplog.at_level(logging.DEBUG):
