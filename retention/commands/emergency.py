@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ from ringfence.output import Column, emit, emit_one, note, say
 from ringfence.queries import accounts, calls, numbering, registrations
 from ringfence.queries import emergency as stored
 
+_RECENT = timedelta(days=31)  # in which the last call is looked for
 LAZY = {
     "address": Lazy("retention.commands.emergency_address:address", "The address of one number: set, show, history, confirm."),
     "export": Lazy("retention.commands.emergency_files:export", "Write the addresses to a CSV file that 'import' reads."),
@@ -89,7 +91,7 @@ def coverage(installation: Installation, ref: str | None, limit: int, *, as_json
 def lookup(installation: Installation, did: str, purpose: str, *, as_json: bool) -> None:
     """Tell at once where a number is used and who has it, for a 999 operator on the other line. Each look-up is in the audit log.
 
-    Also when and from which IP address a phone that presents the number registered last, within a minute, and when it last called.
+    Also when and from which IP address a phone that presents the number registered last, within a minute, and when it last called, of the last 31 days.
     """
     began = installation.clock.monotonic()
     with installation.changing() as session:
@@ -97,7 +99,7 @@ def lookup(installation: Installation, did: str, purpose: str, *, as_json: bool)
         record = stored.current(session, did)
         owner = session.get(Account, row.account_id) if row.account_id is not None else None
         phones = stored.presenting(session, did)
-        made = calls.last_made(session, did)
+        made = calls.last_made(session, did, installation.clock.now() - _RECENT)
         seen = [{"phone": one.endpoint, "at": one.registered_at, "from": one.address, "node": one.node} for one in registrations.last_of(session, phones)]
         shown: dict[str, Any] = {
             "number": did,

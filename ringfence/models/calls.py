@@ -22,8 +22,9 @@ class Call(Base):
     __tablename__ = "call"
     __table_args__ = (
         Index("ix_call_started_at", "started_at"),
-        Index("ix_call_account_id_started_at", "account_id", "started_at"),
-        Index("ix_call_did_started_at", "did", "started_at"),
+        # SQLite has none that does not begin with the time: each row that goes would dirty a page of it somewhere, and the purge took five times as long.
+        Index("ix_call_account_id_started_at", "account_id", "started_at").ddl_if(dialect="postgresql"),
+        Index("ix_call_did_started_at", "did", "started_at").ddl_if(dialect="postgresql"),
         _BY_MONTH,
     )
 

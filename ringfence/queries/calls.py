@@ -83,9 +83,9 @@ def get_call(session: Session, call_id: str, *, reveal: bool = False) -> tuple[d
     return _shown(found, reveal=reveal), [{key: getattr(leg, key) for key in keys} for leg in legs]
 
 
-def last_made(session: Session, did: str) -> datetime | None:
-    """Return when the last call went out with one of our numbers, of those that may still be read; None without one."""
-    own = (Call.did == did, Call.direction == Direction.OUTBOUND)
+def last_made(session: Session, did: str, since: datetime) -> datetime | None:
+    """Return when the last call went out with one of our numbers, at `since` or later, of those that may still be read; None without one."""
+    own = (Call.did == did, Call.direction == Direction.OUTBOUND, Call.started_at >= since)
     query = select(Call.started_at).where(*own, *readable(session, DataClass.CALL_LOG, Call.started_at, Call.account_id))
     return session.scalar(query.order_by(Call.started_at.desc()).limit(1))
 

@@ -19,6 +19,7 @@ from ringfence.queries.holds import Columns, Opened, Window
 EVER = datetime(1, 1, 1, tzinfo=UTC)
 # Of statements that are made once and used often.
 BOUNDS = Window(*(bindparam(name, type_=UtcDateTime()) for name in ("lo", "hi", "oldest")))
+_WITHOUT_INDEX = frozenset({"call.account_id"})  # on SQLite: read once, and not for each row
 CLOSED = "account.closed_at"  # the moment of a row whose account was closed then
 
 
@@ -105,7 +106,7 @@ class Count(msgspec.Struct, frozen=True):
         return Count(self.rows + other.rows, min(times, default=None), max(times, default=None))
 
 
-def due_where(due: Due, window: Window) -> list[ColumnElement[bool]]:
+def due_where(due: Due, window: Window, *, sqlite: bool) -> list[ColumnElement[bool]]:
     """Return the conditions of what a policy makes due in a window that ends at the cutoff or before; legal holds come on top."""
     source = due.source
     own = source.moment(source.time)
@@ -118,7 +119,7 @@ def due_where(due: Due, window: Window) -> list[ColumnElement[bool]]:
         conditions.append(_passed(source, due.minimum_event, due.minimum))
     if source.hidden is not None:
         conditions.append(source.of.c[source.hidden].is_(False))
-    conditions += [_unreferenced(source, column) for column in source.unless]
+    conditions += [_unreferenced(source, column, listed=sqlite and column in _WITHOUT_INDEX) for column in source.unless]
     if source.needed is not None:
         conditions.append(_not_needed(source))
     return [*conditions, *_governed(due)]
@@ -154,7 +155,8 @@ def _walk(due: Due) -> tuple[Select[Any], Select[Any], Select[Any]]:
 def count_past(session: Session, due: Due) -> Count:
     """Return what is past its window, held or not: quicker than `count_due`."""
     own = due.source.moment(due.source.time)
-    counted = select(func.count(), func.min(own), func.max(own)).select_from(due.source.of).where(*due_where(due, Window(None, due.cutoff)))
+    where = due_where(due, Window(None, due.cutoff), sqlite=_is_sqlite(session))
+    counted = select(func.count(), func.min(own), func.max(own)).select_from(due.source.of).where(*where)
     return Count(*session.execute(counted).one())
 
 
@@ -162,14 +164,14 @@ def count_due(session: Session, due: Due) -> tuple[Count, int]:
     """Return what is due now, and how many rows open holds keep beyond that. Secret holds show in neither."""
     total, kept, lo = Count(), 0, None
     opened = holds.opened(session, due.data_class)
-    own = due.source.moment(due.source.time)
+    own, sqlite = due.source.moment(due.source.time), _is_sqlite(session)
     while True:
         hi = opened.next_bound(Window(lo, due.cutoff)) or due.cutoff
         window = Window(lo, hi)
         held = holds.held(due.source.columns, due.data_class, opened.shape, window) if opened.shape else literal(value=False)
         free = case((held, None), else_=own)
         rows, unheld, oldest, newest = session.execute(
-            select(func.count(), func.count(free), func.min(free), func.max(free)).select_from(due.source.of).where(*due_where(due, window))
+            select(func.count(), func.count(free), func.min(free), func.max(free)).select_from(due.source.of).where(*due_where(due, window, sqlite=sqlite))
         ).one()
         total, kept = total.plus(Count(unheld, oldest, newest)), kept + rows - unheld
         if hi >= due.cutoff:
@@ -182,12 +184,12 @@ def count_due_by_hour(session: Session, due: Due) -> list[tuple[datetime, int]]:
     found: list[tuple[datetime, int]] = []
     lo, opened = None, holds.opened(session, due.data_class)
     own = due.source.moment(due.source.time)
-    sqlite = session.connection().dialect.name == "sqlite"
+    sqlite = _is_sqlite(session)
     hour = func.substr(type_coerce(own, String), 1, 13) if sqlite else func.date_trunc("hour", own)
     while True:
         hi = opened.next_bound(Window(lo, due.cutoff)) or due.cutoff
         window = Window(lo, hi)
-        conditions = due_where(due, window)
+        conditions = due_where(due, window, sqlite=sqlite)
         if opened.shape:
             conditions.append(~holds.held(due.source.columns, due.data_class, opened.shape, window))
         of_hours = select(hour, func.count()).select_from(due.source.of).where(*conditions).group_by(hour)
@@ -202,6 +204,10 @@ def newest_row(session: Session, source: Source) -> datetime | None:
     return session.scalar(select(func.max(source.moment(source.time))).select_from(source.of))
 
 
+def _is_sqlite(session: Session) -> bool:
+    return session.connection().dialect.name == "sqlite"
+
+
 def _passed(source: Source, event: str, cutoff: datetime) -> ColumnElement[bool]:
     if event != CLOSED or source.table == Account.__tablename__:
         return source.moment(event) < cutoff
@@ -210,9 +216,11 @@ def _passed(source: Source, event: str, cutoff: datetime) -> ColumnElement[bool]
     return or_(account.is_(None), account.not_in(still))  # an account that is gone was closed long ago
 
 
-def _unreferenced(source: Source, column: str) -> ColumnElement[bool]:
+def _unreferenced(source: Source, column: str, *, listed: bool) -> ColumnElement[bool]:
     table, _, name = column.partition(".")
     other = Base.metadata.tables[table].c[name]
+    if listed:
+        return source.of.c[source.key[0]].not_in(select(other).where(other.is_not(None)))
     return ~select(other).where(other == source.of.c[source.key[0]]).exists()
 
 

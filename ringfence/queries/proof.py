@@ -81,7 +81,7 @@ def late_rows(session: Session, due: Due) -> Late:
     own = due.source.moment(due.source.time)
     rows, oldest, lo, size = 0, None, None, _STEP
     while rows < MOST and (window := next_window(session, due, opened, lo, size)) is not None:
-        conditions = due_where(due, window)
+        conditions = due_where(due, window, sqlite=session.connection().dialect.name == "sqlite")
         if opened.shape:
             conditions.append(~holds.held(due.source.columns, due.data_class, opened.shape, window))
         found = list(session.scalars(select(own).select_from(due.source.of).where(*conditions).order_by(own).limit(MOST - rows)))

@@ -82,7 +82,7 @@ def sweep_legs(session: Session, before: datetime, days_of: Callable[[datetime],
 def _deletion(due: Due, shape: Shape, *, sqlite: bool) -> Executable:
     """Return the statement that deletes a window: made once, because making it takes longer than running it."""
     source = due.source
-    conditions = due_where(due, BOUNDS)
+    conditions = due_where(due, BOUNDS, sqlite=sqlite)
     if shape:
         conditions.append(~holds.held(source.columns, due.data_class, shape, BOUNDS))
     deletion = delete(source.of).where(*conditions)
@@ -102,7 +102,7 @@ def _keep_secretly(session: Session, due: Due, opened: Opened, window: Window) -
     source, secret = due.source, holds.secret_holds(session, due.data_class)
     if not secret:
         return
-    conditions = due_where(due, window)
+    conditions = due_where(due, window, sqlite=session.connection().dialect.name == "sqlite")
     if opened.shape:
         conditions.append(~holds.held(source.columns, due.data_class, opened.shape, window))
     for hold in secret:

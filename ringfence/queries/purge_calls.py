@@ -63,7 +63,7 @@ def _rung(data_class: str) -> Executable:
 @lru_cache(maxsize=64)
 def _count_calls(due: Due, shape: Shape) -> Executable:
     """Return the statement that counts the window's calls by whether they go, by hour, trunk and the beginning of the target; with their ids."""
-    goes = and_(*due_where(due, BOUNDS), _CALL.c.call_id.not_in(_KEPT))
+    goes = and_(*due_where(due, BOUNDS, sqlite=False), _CALL.c.call_id.not_in(_KEPT))
     if shape:
         goes = and_(goes, ~holds.held(due.source.columns, due.data_class, shape, BOUNDS, legs=False))
     hour = func.width_bucket(_CALL.c.started_at, _HOURS).label("hour")
