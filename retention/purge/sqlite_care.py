@@ -17,7 +17,10 @@ from ringfence.queries import sqlite_file
 
 LARGEST_LOG = 1 << 30  # bytes; a run that cannot keep the log below this stops
 CHECKPOINT_AT = 128 << 20
-_PAGES = 2_000  # given back at once
+_PAGES = 2_000  # given back at once, at most
+_HOLD = 0.1  # seconds that giving back some may keep others from writing
+# A page costs a walk along the list of free pages, so millions cost hours; what is left is overwritten already, and is used again or given back later.
+_GIVING_BACK = 60.0  # seconds in one run
 _TRIES = 20
 _PAUSE = 0.05
 
@@ -62,14 +65,17 @@ class Care:
         return False
 
     def finish(self) -> bool:
-        """Give freed pages back, a few at a time, then cut the log; False when that has to wait for readers."""
+        """Give freed pages back, a few at a time and for a minute at most, then cut the log; False when that has to wait for readers."""
         if not self.is_sqlite:
             return True
-        began = time.monotonic()
-        while sqlite_file.free_pages(self._engine) and sqlite_file.give_back(self._engine, _PAGES):
-            if not self.after_batch(time.monotonic() - began):
+        pages, ends = _PAGES, time.monotonic() + _GIVING_BACK
+        while (began := time.monotonic()) < ends and not self._stop.is_set() and sqlite_file.free_pages(self._engine):
+            if not sqlite_file.give_back(self._engine, pages):
+                break
+            took = time.monotonic() - began
+            if not self.after_batch(took):
                 return False
-            began = time.monotonic()
+            pages = int(min(max(pages * _HOLD / max(took, 0.001), 10), _PAGES))
         return self.checkpoint()
 
     def _size(self) -> int:
