@@ -102,7 +102,7 @@ def test_only_the_first_round_of_a_trunk_that_asks_carries_the_address() -> None
     assert files["pjsip.conf"].count("geoloc") == 1
     dials = [line.strip().removeprefix("same => n,") for line in files["extensions.conf"].splitlines() if "Dial(PJSIP/" in line and "-999" in line][:4]
     assert dials == [
-        "Dial(PJSIP/999@first-999.location,^6.0,ib(located^${CUT(RF_IN,:,5)}^1))",
+        "Dial(PJSIP/999@first-999.location,^6.0,ib(located^${CHANNEL:6:-9}^1))",
         "Dial(PJSIP/999@second-999,^6.0,i)",
         "Dial(PJSIP/first-999/sip:999@first-999.example.com:5060\\;transport=tcp,^6.0,i)",
         "Dial(PJSIP/second-999/sip:999@second-999.example.com:5060,^6.0,i)",
