@@ -16,7 +16,7 @@ from ringfence.errors import Invalid, Misconfigured
 
 MODULES = ("res_geolocation", "res_pjsip_geolocation")
 PROVEN = (22, 10, 1)  # the Asterisk on which the document was validated; later ones of the same series are taken, too
-_SAFE = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ0-9 '\-./()#,:]{1,200}\Z")  # what a record may hold, without '&'
+_SAFE = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿ0-9 '\-./()#,:]{1,600}\Z")  # what a record may hold, with '&' as a word
 _LEADING = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 

@@ -23,7 +23,6 @@ from ringfence.emergency import EmergencyAddress
 
 ORDER = ("country", "A3", "RD", "HNO", "HNS", "LOC", "NAM", "PC", "BLD")  # of those used here, RFC 5139 section 4
 _NUMBER = re.compile(r"([0-9]{1,5})([A-Za-z])?\Z", re.ASCII)
-_AND = re.compile(r"\s*&\s*")
 
 
 def civic_address(address: EmergencyAddress) -> tuple[tuple[str, str], ...]:
@@ -37,7 +36,7 @@ def civic_address(address: EmergencyAddress) -> tuple[tuple[str, str], ...]:
         "PC": address.postcode,
         **_premises(address.premises),
     }
-    return tuple((name, _AND.sub(" and ", found[name]).strip()) for name in ORDER if found.get(name))
+    return tuple((name, " ".join(found[name].replace("&", " and ").split())) for name in ORDER if found.get(name))
 
 
 def _premises(text: str) -> dict[str, str]:
