@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from retention.claims.model import Check, Context, Finding, Status, verdict
-from retention.emergency.coverage import OVERDUE, coverage, gaps
+from retention.emergency.coverage import OVERDUE, survey
 from ringfence.queries import audit, emergency_calls, emergency_tests
 from ringfence.values import Disposition
 
@@ -23,8 +23,7 @@ def emergency_coverage(context: Context) -> Finding:
 
     One whose ordinary calls are refused until then is not in use yet. One that calls fails the check after 72 hours: until then the carrier has had its time.
     """
-    counts = coverage(context.session)
-    found = list(gaps(context.session, context.now, limit=LISTED))
+    counts, found = survey(context.session, context.now, limit=LISTED)
     overdue = [gap for gap in found if not gap.blocked and gap.alarm == len(OVERDUE)]
     result = {
         "can_call": counts.can_call,

@@ -66,8 +66,7 @@ def coverage(installation: Installation, ref: str | None, limit: int, *, as_json
     periods, now = periods_of(installation.settings.emergency), installation.clock.now()
     with installation.reading() as session:
         account_id = accounts.get_account(session, ref).id if ref else None
-        counts = covering.coverage(session)
-        found = list(covering.gaps(session, now, account_id=account_id, limit=limit or None)) if counts.gaps else []
+        counts, found = covering.survey(session, now, account_id=account_id, limit=limit or None)
         due = count_due(session, periods, now)
         listed = list(list_due(session, periods, now, account_id=account_id, limit=limit or None)) if due and as_json else []
     if as_json:

@@ -50,16 +50,21 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 def coverage(session: Session) -> Coverage:
-    """Return the counts, from one statement when every number is covered; the kinds of those that are not take a second."""
-    can_call, covered = stored.count(session)
-    states: dict[str, int] = {}
-    blocked: dict[str, int] = {}
-    for facts, count in stored.count_gaps(session) if covered < can_call else ():
-        states[facts.state.value] = states.get(facts.state.value, 0) + count
-        slug = judge(facts).blocks
-        if slug:
-            blocked[slug] = blocked.get(slug, 0) + count
-    return Coverage(can_call, covered, dict(sorted(states.items())), dict(sorted(blocked.items())))
+    """Return the counts."""
+    return _counted(stored.survey(session, limit=0))
+
+
+def survey(session: Session, now: datetime, *, account_id: int | None = None, limit: int | None = None) -> tuple[Coverage, list[Gap]]:
+    """Return the counts, and the numbers that are not covered, the oldest first: one look for both.
+
+    Args:
+        session: an open transaction.
+        now: the moment that ages are told at.
+        account_id: list only this account's; all are counted.
+        limit: list at most so many.
+    """
+    found = stored.survey(session, account_id=account_id, limit=limit)
+    return _counted(found), [_told(gap, now) for gap in found.gaps]
 
 
 def gaps(session: Session, now: datetime, *, account_id: int | None = None, limit: int | None = None) -> Generator[Gap]:
@@ -72,20 +77,35 @@ def gaps(session: Session, now: datetime, *, account_id: int | None = None, limi
         limit: at most so many.
     """
     for gap in stored.gaps(session, account_id=account_id, limit=limit):
-        verdict, age = judge(gap.facts), now - gap.since
-        yield Gap(
-            number=gap.e164,
-            account=gap.account,
-            account_id=gap.account_id,
-            location=None if gap.facts == NOTHING_KNOWN else _location(gap.facts),
-            state=gap.facts.state,
-            why=verdict.why,
-            blocked=bool(verdict.blocks),
-            since=gap.since,
-            age_hours=round(age / timedelta(hours=1), 1),
-            alarm=sum(age >= limit for limit in OVERDUE),
-            carrier=gap.carrier,
-        )
+        yield _told(gap, now)
+
+
+def _counted(found: stored.Survey) -> Coverage:
+    states: dict[str, int] = {}
+    blocked: dict[str, int] = {}
+    for facts, count in found.kinds:
+        states[facts.state.value] = states.get(facts.state.value, 0) + count
+        slug = judge(facts).blocks
+        if slug:
+            blocked[slug] = blocked.get(slug, 0) + count
+    return Coverage(found.can_call, found.can_call - sum(states.values()), dict(sorted(states.items())), dict(sorted(blocked.items())))
+
+
+def _told(gap: stored.Gap, now: datetime) -> Gap:
+    verdict, age = judge(gap.facts), now - gap.since
+    return Gap(
+        number=gap.e164,
+        account=gap.account,
+        account_id=gap.account_id,
+        location=None if gap.facts == NOTHING_KNOWN else _location(gap.facts),
+        state=gap.facts.state,
+        why=verdict.why,
+        blocked=bool(verdict.blocks),
+        since=gap.since,
+        age_hours=round(age / timedelta(hours=1), 1),
+        alarm=sum(age >= limit for limit in OVERDUE),
+        carrier=gap.carrier,
+    )
 
 
 def _location(facts: RecordFacts) -> str | None:

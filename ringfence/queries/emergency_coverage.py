@@ -1,4 +1,4 @@
-"""Which numbers that can call have an accepted address for 999, and which have not: one pass over numbers, phones and records by their indexes.
+"""Which numbers that can call have an accepted address for 999, and which have not, over numbers, phones and records by their indexes.
 
 A number can call when an account has it and a phone of that account presents it, on all calls or on those to 999. Whether the phone or the
 account is blocked does not matter: 999 goes out all the same.
@@ -6,11 +6,12 @@ account is blocked does not matter: 999 goes out all the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, String, and_, case, func, or_, select, type_coerce
+from sqlalchemy import ColumnElement, CompoundSelect, FromClause, Select, String, and_, case, func, literal, null, or_, select, type_coerce, union_all
 from sqlalchemy.orm import Session
 
 from ringfence.emergency import NOTHING_KNOWN, WITH_ADDRESS, AddressState, LocationClass, RecordFacts
@@ -38,20 +39,46 @@ class Gap(msgspec.Struct, frozen=True):
     carrier: str | None
 
 
-def count(session: Session) -> tuple[int, int]:
-    """Return how many numbers can call, and how many of them are covered: one pass without sorting, as quick as the store can walk."""
-    counted = select(func.count(), func.count(case((covered(), 1)))).select_from(Did).outerjoin(EmergencyRecord, _HELD).where(*_can_call())
-    row = session.execute(counted).one()
-    return row[0], row[1]
+class Survey(msgspec.Struct, frozen=True):
+    """What one look at every number that can call found."""
+
+    can_call: int
+    kinds: list[tuple[RecordFacts, int]]  # of those without an accepted address: what is known, and how many
+    gaps: list[Gap]  # the first of them
 
 
-def count_gaps(session: Session) -> list[tuple[RecordFacts, int]]:
-    """Return how many numbers that can call and are not covered there are of each kind."""
-    counted = select(*_FACTS, func.count()).select_from(Did).outerjoin(EmergencyRecord, _HELD).where(*_can_call(), ~covered())
-    return [(_facts(*row[:4]), row[4]) for row in session.execute(counted.group_by(*_FACTS))]
+def survey(session: Session, *, account_id: int | None = None, limit: int | None = None) -> Survey:
+    """Count the numbers that can call, and those of them that have no accepted address by kind, and list those longest without: one statement.
+
+    Numbers are walked twice, once with phones alone and once with records. The gaps are found once, for their kinds and for the list.
+
+    Args:
+        session: an open transaction.
+        account_id: list only this account's; all are counted.
+        limit: list at most so many; 0 = none, None = all.
+    """
+    gap = _found().cte("gap")
+    facts = (gap.c.location, gap.c.state, gap.c.standing, gap.c.acknowledged)
+    nobody = (null(), null(), null(), null(), null())
+    listed = _listed(gap, account_id, limit).subquery()
+    shown = (listed.c.e164, listed.c.ref, listed.c.id, listed.c.since, listed.c.carrier)
+    known = (listed.c.location, listed.c.state, listed.c.standing, listed.c.acknowledged)
+    callers = sum((select(func.count()).select_from(Did).where(*where).scalar_subquery() for where in _callers()), start=literal(0))
+    parts = [select(*nobody, *facts, func.count()).group_by(*facts), select(*nobody, *(null() for _ in facts), callers)]
+    kinds: list[tuple[RecordFacts, int]] = []
+    gaps: list[Gap] = []
+    can_call = 0
+    for e164, ref, owner, since, carrier, location, state, standing, acknowledged, count in session.execute(union_all(select(*shown, *known, null()), *parts)):
+        if e164 is not None:
+            gaps.append(Gap(E164(e164), ref, owner, _facts(location, state, standing, acknowledged), since, carrier))
+        elif standing is not None:
+            kinds.append((_facts(location, state, standing, acknowledged), count))
+        else:
+            can_call = count
+    return Survey(can_call, kinds, sorted(gaps, key=lambda one: (one.since, one.e164)))
 
 
-def gaps(session: Session, *, account_id: int | None = None, limit: int | None = None) -> Iterator[Gap]:
+def gaps(session: Session, *, account_id: int | None = None, limit: int | None = None) -> Generator[Gap]:
     """Yield the numbers that can call and have no accepted address, those longest without first.
 
     Args:
@@ -59,22 +86,10 @@ def gaps(session: Session, *, account_id: int | None = None, limit: int | None =
         account_id: only this account's.
         limit: at most so many.
     """
-    theirs = or_(Endpoint.caller_did == Did.e164, Endpoint.emergency_did == Did.e164)
-    first_phone = select(func.min(Endpoint.created_at)).where(theirs, Endpoint.receive_only.is_(False)).correlate(Did).scalar_subquery()
-    since = func.coalesce(EmergencyRecord.uncovered_since, first_phone, Did.created_at).label("since")  # ordered by its name, so that it is worked out once
-    rows: Select[*tuple[object, ...]] = (
-        select(Did.e164, Account.ref, Account.id, since, EmergencyRecord.carrier, *_FACTS)
-        .select_from(Did)
-        .join(Account, Account.id == Did.account_id)
-        .outerjoin(EmergencyRecord, _HELD)
-        .where(*_can_call(), ~covered())
-        .order_by(since, Did.e164)
-    )
-    if account_id is not None:
-        rows = rows.where(Did.account_id == account_id)
-    with session.execute(rows.limit(limit).execution_options(yield_per=_AT_ONCE)) as found:  # whoever has seen enough leaves no cursor open
+    rows = _listed(_found().subquery("gap"), account_id, limit)
+    with session.execute(rows.execution_options(yield_per=_AT_ONCE)) as found:  # whoever has seen enough leaves no cursor open
         for e164, account, owner, moment, carrier, *facts in found:
-            yield Gap(E164(str(e164)), str(account), owner, _facts(*facts), moment, carrier)  # type: ignore[arg-type]
+            yield Gap(E164(str(e164)), str(account), owner, _facts(*facts), moment, carrier)
 
 
 class Unconfirmed(msgspec.Struct, frozen=True):
@@ -143,9 +158,31 @@ def covered() -> ColumnElement[bool]:
     return and_(EmergencyRecord.id.is_not(None), or_(accepted, told))
 
 
+def _found() -> CompoundSelect[Any]:
+    """Return every gap, with what is known of it."""
+    theirs = or_(Endpoint.caller_did == Did.e164, Endpoint.emergency_did == Did.e164)
+    first_phone = select(func.min(Endpoint.created_at)).where(theirs, Endpoint.receive_only.is_(False)).correlate(Did).scalar_subquery()
+    since = func.coalesce(EmergencyRecord.uncovered_since, first_phone, Did.created_at).label("since")
+    columns = (Did.e164, Did.account_id, since, EmergencyRecord.carrier, *_FACTS)
+    return union_all(*(select(*columns).select_from(Did).outerjoin(EmergencyRecord, _HELD).where(*where, ~covered()) for where in _callers()))
+
+
+def _listed(gap: FromClause, account_id: int | None, limit: int | None) -> Select[Any]:
+    rows = select(gap.c.e164, Account.ref, Account.id, gap.c.since, gap.c.carrier, gap.c.location, gap.c.state, gap.c.standing, gap.c.acknowledged)
+    rows = rows.join(Account, Account.id == gap.c.account_id).order_by(gap.c.since, gap.c.e164).limit(limit)
+    return rows if account_id is None else rows.where(Account.id == account_id)
+
+
+def _callers() -> tuple[tuple[ColumnElement[bool], ...], ...]:
+    """Return the conditions of the two kinds of numbers that can call, which have none in common: each by itself is a join, both with OR are not."""
+    own = select(Endpoint.name).where(*_presents()).correlate(Did).exists()
+    to_999 = Did.e164.in_(select(Endpoint.emergency_did).where(Endpoint.emergency_did.is_not(None), Endpoint.receive_only.is_(False)))
+    return ((Did.account_id.is_not(None), own), (Did.account_id.is_not(None), to_999, ~own))
+
+
 def _can_call() -> tuple[ColumnElement[bool], ...]:
-    on_emergency_calls = Did.e164.in_(select(Endpoint.emergency_did).where(Endpoint.emergency_did.is_not(None), Endpoint.receive_only.is_(False)))
-    return (Did.account_id.is_not(None), or_(select(Endpoint.name).where(*_presents()).correlate(Did).exists(), on_emergency_calls))
+    first, second = _callers()
+    return (or_(and_(*first), and_(*second)),)
 
 
 def _presents() -> tuple[ColumnElement[bool], ...]:

@@ -55,6 +55,8 @@ def test_a_number_that_no_phone_presents_is_not_asked_about(stocked: Session, cl
 def test_a_number_shown_to_999_alone_needs_an_address_and_a_phone_that_makes_no_calls_does_not(stocked: Session, clock: FixedClock) -> None:
     accounts.add_endpoint(stocked, clock, "desk-2", "ACME", caller_did=DID, emergency_did=OTHER, ha1="0" * 32)
     assert {gap.number: gap.since for gap in covering.gaps(stocked, clock.now())} == {DID: START, OTHER: START}
+    accounts.set_endpoint(stocked, clock, "desk-1", emergency_did=DID)
+    assert covering.coverage(stocked).can_call == 2  # each once, however often it is presented
     for name in ("desk-1", "desk-2"):
         accounts.set_endpoint(stocked, clock, name, receive_only=True)
     assert covering.coverage(stocked) == covering.Coverage(0, 0, {}, {})
@@ -99,7 +101,11 @@ def test_sql_and_the_matrix_agree_on_everything_that_can_be_held(session: Sessio
             session.add(held(number, e164, account.id, expected[e164]))
     session.flush()
     assert {gap.e164: gap.facts for gap in emergency_coverage.gaps(session)} == {e164: facts for e164, facts in expected.items() if not judge(facts).covered}
-    counts = covering.coverage(session)
+    counts, listed = covering.survey(session, START + DAY)
+    assert counts == covering.coverage(session)
+    assert listed == list(covering.gaps(session, START + DAY))
+    assert covering.survey(session, START + DAY, limit=7) == (counts, listed[:7])
+    assert covering.survey(session, START + DAY, account_id=account.id + 1) == (counts, [])
     assert (counts.can_call, counts.gaps) == (len(cases), sum(not judge(facts).covered for facts in expected.values()))
     assert sum(counts.blocked.values()) == sum(bool(judge(facts).blocks) for facts in expected.values())
     assert {phone.caller_did: phone.record for phone in plan_queries.load_endpoints(session)} == expected  # routing sees the same

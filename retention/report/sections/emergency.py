@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from retention.emergency.confirming import count_due, periods_of
-from retention.emergency.coverage import Gap, coverage, gaps
+from retention.emergency.coverage import Gap, survey
 from retention.report.model import Column, Facts, Kind, Section, Table
 from retention.report.reading import Reading
 
@@ -39,9 +39,8 @@ def emergency(reading: Reading) -> Section:
     Raises:
         Misconfigured: a setting is no period.
     """
-    counts = coverage(reading.session)
+    counts, found = survey(reading.session, reading.now, limit=_MOST)
     due = count_due(reading.session, periods_of(reading.settings.emergency), reading.now)
-    found = list(gaps(reading.session, reading.now, limit=_MOST)) if counts.gaps else []
     rows = tuple(_row(gap, reading) for gap in found)
     late = [row for row in rows if row["status"] == "overdue"]
     told = f"{len(late)}{' or more' if counts.gaps > len(found) else ''} number(s) that can call have had no accepted address for 999 for 72 hours or longer."
