@@ -90,4 +90,8 @@ def test_the_status_of_a_node_that_is_well(stage: Stage) -> None:
     assert found["plan"]["app_version"] == found["plan"]["store_version"]
     assert found["routed_last_hour"]["ari"] >= 1
     assert found["ledger"]["bytes_behind"] == 0
-    assert [(node["name"], node["silent"]) for node in found["nodes"]] == [(stage.node.settings.node, False)]
+    wait_until(lambda: nodes_of(stage) == [(stage.node.settings.node, False)], 10, "the app to say that it is there: every five seconds")
+
+
+def nodes_of(stage: Stage) -> list[tuple[str, bool]]:
+    return [(node["name"], node["silent"]) for node in json.loads(stage.cli("node", "status", "--json", check=False).stdout)["nodes"]]
