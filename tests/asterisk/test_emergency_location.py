@@ -8,6 +8,7 @@ import email
 import json
 import random
 import shutil
+import signal
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from sqlalchemy.orm import Session
 from ari_app.ari import http
 from ari_app.configuration.apply import apply
 from ari_app.configuration.gather import gather
+from ari_app.private.node import wait_until
 from ari_app.private.root import Root
 from ari_app.private.scenario import Answers, Callee, Refuses
 from ari_app.private.sip_trace import SipMessage
@@ -125,7 +127,8 @@ def carries_none(message: SipMessage) -> bool:
 
 
 def problems(stage: Stage) -> dict[str, str]:
-    return {row["check"]: row["problem"] for row in json.loads(stage.cli("config", "verify", "--json", check=False).stdout) if not row["ok"]}
+    shown = stage.cli("config", "verify", "--json", check=False)
+    return {row["check"]: row["problem"] for row in json.loads(shown.stdout) if not row["ok"]} if shown.stdout else {"asterisk": "away"}
 
 
 def test_it_is_applied_to_a_running_asterisk_and_proven_there(located: Stage) -> None:
@@ -260,6 +263,16 @@ def test_when_geolocation_fails_the_call_goes_on(located: Stage) -> None:
         for module in ("res_geolocation.so", "pbx_config.so", "res_pjsip.so"):
             located.node.rx(f"module reload {module}")
     assert problems(located) == {}
+
+
+def test_an_asterisk_that_starts_with_it_sends_it_too(located: Stage) -> None:
+    before = located.node.pid("asterisk")
+    located.node.signal("asterisk", signal.SIGKILL)
+    wait_until(lambda: located.node.pid("asterisk") != before and located.decides, 20, "the next Asterisk")
+    wait_until(lambda: problems(located) == {}, 20, "it to be as it should")
+    with services(located, Answers(), None) as servers:
+        located.dial("desk", "999", hold_ms=50)
+        assert civic(invite(servers["blue"])) == SENT
 
 
 def test_a_running_asterisk_of_another_version_is_refused(located: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
