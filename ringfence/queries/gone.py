@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from ringfence.destinations import LONGEST_PREFIX, destination_of
 from ringfence.queries.due import Count
 
 
@@ -48,27 +46,6 @@ class Days(msgspec.Struct, frozen=True):
         return self.names[max(bisect_right(self.starts, moment) - 1, 0)]
 
 
-def cells_of(rows: Iterable[Any], days: Days, first: int, *, sqlite: bool) -> list[Cell]:
-    """Return the cells of calls that came back as (time, ..., trunk, target, answered, seconds); the trunk is at `first`."""
-    hour_of = _hour_of(days, sqlite=sqlite)
-    found: dict[tuple[date, int, str, str], list[int]] = {}
-    for row in rows:
-        trunk, target, answered, seconds = row[first : first + 4]
-        cell = (*hour_of(row[0]), trunk or "", _kind(target[:LONGEST_PREFIX] if target else ""))
-        sums = found.get(cell)
-        if sums is None:
-            sums = found[cell] = [0, 0, 0]
-        sums[0] += 1
-        sums[1] += answered is not None
-        sums[2] += seconds
-    return [Cell(*cell, *sums) for cell, sums in sorted(found.items())]
-
-
-@lru_cache(maxsize=4096)
-def _kind(beginning: str) -> str:
-    return destination_of(beginning).value
-
-
 def gone_of(rows: Sequence[tuple[Any, str]], table: str, days: Days, *, sqlite: bool) -> Gone:
     """Return what went, of rows that came back as (time, key). On SQLite times are texts as stored."""
     if not rows:
@@ -95,9 +72,3 @@ def sorted_keys(keys: list[str]) -> bytes:
     """Return keys in order, one a line; sorts the list that it is given."""
     keys.sort()
     return "\n".join(keys).encode()
-
-
-def _hour_of(days: Days, *, sqlite: bool) -> Callable[[Any], tuple[date, int]]:
-    starts: Sequence[Any] = [_text(start) for start in days.hours] if sqlite else days.hours
-    names = days.hour_names
-    return lambda at: names[max(bisect_right(starts, at) - 1, 0)]  # a text without a fraction is before the same moment with one

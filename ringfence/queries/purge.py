@@ -1,7 +1,7 @@
 """The one place that deletes by age: windows over a table's own time, and what went in each.
 
-A window is deleted by its time, never by `LIMIT` over old rows: dead index entries at the left edge would be walked again for every batch. On
-PostgreSQL calls are counted where they are; elsewhere the rows' keys come back and are counted here.
+A window is deleted by its time, never by `LIMIT` over old rows: dead index entries at the left edge would be walked again for every batch. Calls and
+their legs are counted where they are; of other tables the rows' keys come back and are counted here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from ringfence.models import Base, Call, HeldRow, Leg
 from ringfence.queries import holds
 from ringfence.queries.due import BOUNDS, CLOSED, Due, due_where
-from ringfence.queries.gone import Cell, Days, Gone, cells_of, gone_of, key_of
+from ringfence.queries.gone import Cell, Days, Gone, gone_of, key_of
 from ringfence.queries.holds import Opened, Shape, Window
 from ringfence.queries.purge_calls import delete_calls
 
@@ -54,17 +54,11 @@ def delete_window(session: Session, due: Due, opened: Opened, window: Window, da
     """
     connection = session.connection()
     _keep_secretly(session, due, opened, window)
-    bounds = {"lo": window.lo, "hi": window.hi, "oldest": window.oldest}
-    if connection.dialect.name == "postgresql" and due.source.legs:
+    if due.source.legs:
         return delete_calls(session, due, opened, window, days)
     sqlite = connection.dialect.name == "sqlite"
-    rows = connection.execute(_deletion(due, opened.shape, sqlite=sqlite), bounds).all()
-    keys = len(due.source.key)
-    gone = gone_of([(row[0], key_of(row[1 : 1 + keys])) for row in rows], due.source.table, days, sqlite=sqlite)
-    if not due.source.legs:
-        return [gone], []
-    legs = connection.execute(_LEGS_RAW, bounds).all()
-    return [gone, gone_of([(row[0], key_of(row[1:])) for row in legs], Leg.__tablename__, days, sqlite=sqlite)], cells_of(rows, days, 1 + keys, sqlite=sqlite)
+    rows = connection.execute(_deletion(due, opened.shape, sqlite=sqlite), {"lo": window.lo, "hi": window.hi, "oldest": window.oldest})
+    return [gone_of([(row[0], key_of(row[1:])) for row in rows], due.source.table, days, sqlite=sqlite)], []
 
 
 def sweep_legs(session: Session, before: datetime, days_of: Callable[[datetime], Days]) -> Gone | None:
@@ -86,11 +80,7 @@ def _deletion(due: Due, shape: Shape, *, sqlite: bool) -> Executable:
     if shape:
         conditions.append(~holds.held(source.columns, due.data_class, shape, BOUNDS))
     deletion = delete(source.of).where(*conditions)
-    wanted: list[Any] = [_raw(source.moment(source.time), sqlite=sqlite), *(source.of.c[name] for name in source.key)]
-    if source.legs:
-        call = source.of.c
-        wanted += [call.trunk, call.forwarded_to, _raw(call.answered_at, sqlite=sqlite), call.billable_seconds]
-    return deletion.returning(*wanted)
+    return deletion.returning(_raw(source.moment(source.time), sqlite=sqlite), *(source.of.c[name] for name in source.key))
 
 
 def _raw(column: Any, *, sqlite: bool) -> Any:

@@ -1,18 +1,20 @@
-"""Deleting a window of calls and legs on PostgreSQL, counted where they are: bringing every row's key back by RETURNING takes twice as long.
+"""Deleting a window of calls and legs, counted where they are: bringing every row back by RETURNING takes twice as long.
 
-First what must stay is found, then what goes is counted, then it is deleted; all in one snapshot (REPEATABLE READ), so that the three agree. A row that
-is booked into the window meanwhile is in none of them, and goes the next time.
+First what must stay is found, then what goes is counted, then it is deleted; all of one moment, so that the three agree. On PostgreSQL that is a snapshot
+(REPEATABLE READ): a row that is booked into the window meanwhile is in none of them, and goes the next time. On SQLite nobody else writes meanwhile.
 """
 
 from __future__ import annotations
 
+import json
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, DateTime, Executable, String, and_, bindparam, case, delete, func, select
+from sqlalchemy import ARRAY, ColumnElement, DateTime, Executable, Select, String, and_, bindparam, case, delete, func, select, type_coerce
 from sqlalchemy.orm import Session
 
 from ringfence.destinations import LONGEST_PREFIX, destination_of
@@ -23,25 +25,25 @@ from ringfence.queries.gone import Cell, Days, Gone, sorted_keys
 from ringfence.queries.holds import Opened, Shape, Window
 
 _CALL, _LEG = Base.metadata.tables[Call.__tablename__], Base.metadata.tables[Leg.__tablename__]
-_STARTS: ColumnElement[Any] = bindparam("starts", type_=ARRAY(DateTime(timezone=True), as_tuple=True))
 _HOURS: ColumnElement[Any] = bindparam("hours", type_=ARRAY(DateTime(timezone=True), as_tuple=True))
-# As a query, because the server hashes its answer; an array that is a parameter it walks for each row.
-_KEPT = select(func.unnest(bindparam("kept", type_=ARRAY(String))))
+_APART = "\n"  # between the ids of one group
 
 
 def delete_calls(session: Session, due: Due, opened: Opened, window: Window, days: Days) -> tuple[list[Gone], list[Cell]]:
     """Delete the window's calls that are due and that no open hold keeps, and legs without a call; return what went."""
     connection = session.connection()
-    values: dict[str, Any] = {"lo": window.lo, "hi": window.hi, "oldest": window.oldest, "starts": days.starts, "hours": days.hours, "kept": []}
-    if opened.shape.number:
-        values["kept"] = list(connection.scalars(_rung(due.data_class), values))
-    calls, cells, kept = _calls(connection.execute(_count_calls(due, opened.shape), values), days)
-    values["kept"] = kept
+    sqlite = connection.dialect.name == "sqlite"
+    hour_of = _named(days, sqlite=sqlite)
+    values: dict[str, Any] = {"lo": window.lo, "hi": window.hi, "oldest": window.oldest, "hours": days.hours}
+    rung = list(connection.scalars(_rung(due.data_class), values)) if opened.shape.number else []
+    values["kept"] = _kept(rung, sqlite=sqlite)
+    calls, cells, kept = _calls(connection.execute(_count_calls(due, opened.shape, sqlite=sqlite), values), hour_of)
+    values["kept"] = _kept(kept, sqlite=sqlite)
     if calls.count.rows:
-        _agree(calls, connection.execute(_DELETE_CALLS, values).rowcount)
-    legs = _legs(connection.execute(_COUNT_LEGS, values), days)
+        _agree(calls, connection.execute(_delete_others(_CALL.name, sqlite=sqlite), values).rowcount)
+    legs = _legs(connection.execute(_count_legs(sqlite=sqlite), values), hour_of)
     if legs.count.rows:
-        _agree(legs, connection.execute(_DELETE_LEGS, values).rowcount)
+        _agree(legs, connection.execute(_delete_others(_LEG.name, sqlite=sqlite), values).rowcount)
     return [calls, legs], cells
 
 
@@ -49,53 +51,71 @@ def _within(table: Any) -> list[ColumnElement[bool]]:
     return [table.c.started_at >= BOUNDS.oldest, table.c.started_at < BOUNDS.hi]
 
 
-def _others(table: Any) -> ColumnElement[bool]:
-    return and_(*_within(table), table.c.call_id.not_in(_KEPT))
+def _kept(ids: list[str], *, sqlite: bool) -> Any:
+    return json.dumps(ids) if sqlite else ids
+
+
+def _is_kept(table: Any, *, sqlite: bool) -> ColumnElement[bool]:
+    """Return the condition that a row's call is one of `kept`: as a query, because the server hashes its answer and would walk a parameter for each row."""
+    if sqlite:
+        each = func.json_each(bindparam("kept", type_=String)).table_valued("value")
+        return table.c.call_id.in_(select(each.c.value))  # type: ignore[no-any-return]
+    return table.c.call_id.in_(select(func.unnest(bindparam("kept", type_=ARRAY(String)))))  # type: ignore[no-any-return]
+
+
+def _others(table: Any, *, sqlite: bool) -> ColumnElement[bool]:
+    return and_(*_within(table), ~_is_kept(table, sqlite=sqlite))
 
 
 @lru_cache(maxsize=64)
 def _rung(data_class: str) -> Executable:
     """Return the statement that finds the calls in which a held number was rung."""
-    # IS TRUE keeps it from being made a join, which the server does in nested loops: it takes holds for fewer than they are.
+    # IS TRUE keeps it from being made a join, which PostgreSQL does in nested loops: it takes holds for fewer than they are.
     return select(_LEG.c.call_id).where(*_within(_LEG), holds.rung(data_class, BOUNDS).is_(True)).distinct()
 
 
 @lru_cache(maxsize=64)
-def _count_calls(due: Due, shape: Shape) -> Executable:
+def _count_calls(due: Due, shape: Shape, *, sqlite: bool) -> Executable:
     """Return the statement that counts the window's calls by whether they go, by hour, trunk and the beginning of the target; with their ids."""
-    goes = and_(*due_where(due, BOUNDS, sqlite=False), _CALL.c.call_id.not_in(_KEPT))
+    goes = and_(*due_where(due, BOUNDS, sqlite=sqlite), ~_is_kept(_CALL, sqlite=sqlite))
     if shape:
         goes = and_(goes, ~holds.held(due.source.columns, due.data_class, shape, BOUNDS, legs=False))
-    hour = func.width_bucket(_CALL.c.started_at, _HOURS).label("hour")
     trunk, begins = func.coalesce(_CALL.c.trunk, "").label("trunk"), _beginning(_CALL.c.forwarded_to).label("begins")
-    sums = (func.count(), func.count(_CALL.c.answered_at), func.sum(_CALL.c.billable_seconds), func.min(_CALL.c.started_at), func.max(_CALL.c.started_at))
-    flag = goes.label("goes")
-    return select(flag, hour, trunk, begins, *sums, func.string_agg(_CALL.c.call_id, "\n")).where(*_within(_CALL)).group_by(flag, hour, trunk, begins)
+    sums = (func.count(_CALL.c.answered_at), func.sum(_CALL.c.billable_seconds))
+    return _counted(_CALL, goes.label("goes"), trunk, begins, *sums, grouped=3, sqlite=sqlite).where(*_within(_CALL))
 
 
-def _count_legs() -> Executable:
-    day = func.width_bucket(_LEG.c.started_at, _STARTS)
-    times = (func.min(_LEG.c.started_at), func.max(_LEG.c.started_at))
-    return select(day, func.count(), *times, func.string_agg(_LEG.c.call_id, "\n")).where(_others(_LEG)).group_by(day)
+@lru_cache(maxsize=2)
+def _count_legs(*, sqlite: bool) -> Executable:
+    return _counted(_LEG, sqlite=sqlite).where(_others(_LEG, sqlite=sqlite))
 
 
-_DELETE_CALLS = delete(_CALL).where(_others(_CALL))
-_COUNT_LEGS = _count_legs()
-_DELETE_LEGS = delete(_LEG).where(_others(_LEG))
+def _counted(table: Any, *columns: Any, grouped: int = 0, sqlite: bool) -> Select[Any]:
+    """Return a count by hour and the first `grouped` columns, as (columns, hour, rows, oldest, newest, ids)."""
+    at = table.c.started_at
+    hour = (func.substr(type_coerce(at, String), 1, 13) if sqlite else func.width_bucket(at, _HOURS)).label("hour")
+    ids = func.aggregate_strings(table.c.call_id, _APART)
+    return select(*columns, hour, func.count(), func.min(at), func.max(at), ids).group_by(hour, *columns[:grouped])
 
 
-def _calls(rows: Iterable[Any], days: Days) -> tuple[Gone, list[Cell], list[str]]:
+@lru_cache(maxsize=4)
+def _delete_others(table: str, *, sqlite: bool) -> Executable:
+    of = Base.metadata.tables[table]
+    return delete(of).where(_others(of, sqlite=sqlite))
+
+
+def _calls(rows: Iterable[Any], hour_of: Callable[[Any], tuple[date, int]]) -> tuple[Gone, list[Cell], list[str]]:
     found: dict[tuple[date, int, str, str], list[int]] = {}
     count, keys, kept = Count(), list[str](), list[str]()
-    for goes, bucket, trunk, begins, calls, answered, seconds, oldest, newest, ids in rows:
+    for goes, trunk, begins, answered, seconds, hour, calls, oldest, newest, ids in rows:
         if not goes:
-            kept += ids.split("\n")
+            kept += ids.split(_APART)
             continue
-        cell = found.setdefault((*days.hour_names[bucket - 1], trunk, destination_of(begins).value), [0, 0, 0])
+        cell = found.setdefault((*hour_of(hour), trunk, destination_of(begins).value), [0, 0, 0])
         for place, amount in enumerate((calls, answered, seconds)):
             cell[place] += amount
         count = count.plus(Count(calls, oldest, newest))
-        keys += ids.split("\n")
+        keys += ids.split(_APART)
     by_day = Counter[date]()
     for (name, *_), (calls, _, _) in found.items():
         by_day[name] += calls
@@ -103,18 +123,25 @@ def _calls(rows: Iterable[Any], days: Days) -> tuple[Gone, list[Cell], list[str]
     return Gone(_CALL.name, count, tuple(sorted(by_day.items())), sorted_keys(keys)), cells, kept
 
 
-def _legs(rows: Iterable[Any], days: Days) -> Gone:
+def _legs(rows: Iterable[Any], hour_of: Callable[[Any], tuple[date, int]]) -> Gone:
     count, by_day, keys = Count(), Counter[date](), list[str]()
-    for bucket, legs, oldest, newest, listed in rows:
+    for hour, legs, oldest, newest, ids in rows:
         count = count.plus(Count(legs, oldest, newest))
-        by_day[days.names[bucket - 1]] += legs
-        keys += listed.split("\n")
+        by_day[hour_of(hour)[0]] += legs
+        keys += ids.split(_APART)
     return Gone(_LEG.name, count, tuple(sorted(by_day.items())), sorted_keys(keys))
+
+
+def _named(days: Days, *, sqlite: bool) -> Callable[[Any], tuple[date, int]]:
+    """Return what names the day and hour in London of an hour as it was counted: on PostgreSQL its place among `days.hours`, on SQLite its text in UTC."""
+    if not sqlite:
+        return lambda place: days.hour_names[place - 1]
+    return lambda text: days.hour_names[bisect_right(days.hours, datetime.fromisoformat(f"{text}:00").replace(tzinfo=UTC)) - 1]
 
 
 def _beginning(address: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return as much of an address as its kind can be told from: few groups, and no look at ten prefixes for each row."""
-    return case((address.startswith("+4476", autoescape=True), func.left(address, LONGEST_PREFIX)), else_=func.left(address, 5))
+    return case((address.startswith("+4476", autoescape=True), func.substr(address, 1, LONGEST_PREFIX)), else_=func.substr(address, 1, 5))
 
 
 def _agree(gone: Gone, deleted: int) -> None:
