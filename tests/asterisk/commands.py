@@ -8,10 +8,13 @@ import json
 from subprocess import CompletedProcess
 from typing import Any
 
+import pytest
+
 import cli
 from ari_app.private.node import PrivateNode
 from ringfence.commands.installation import Installation
 from ringfence.errors import RingfenceError
+from tests.asterisk.rendered import Rendered
 
 
 def run_command(node: PrivateNode, *arguments: str, check: bool = True) -> CompletedProcess[str]:
@@ -34,3 +37,22 @@ def run_command(node: PrivateNode, *arguments: str, check: bool = True) -> Compl
 def read_command(node: PrivateNode, *arguments: str) -> Any:
     """Return what a command prints with --json."""
     return json.loads(run_command(node, *arguments, "--json").stdout)
+
+
+class Shell:
+    """Commands on an Asterisk whose configuration is rendered, and which has no settings file: exit code, stdout and stderr."""
+
+    def __init__(self, node: Rendered, capsys: pytest.CaptureFixture[str], *group: str) -> None:
+        self.node, self.capsys, self.group = node, capsys, group
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        installation = Installation(None)
+        installation.__dict__["settings"] = self.node.settings
+        code = cli.run([*self.group, *arguments], installation=installation)
+        installation.engine.dispose()
+        out = self.capsys.readouterr()
+        return code, out.out, out.err
+
+    def read(self, *arguments: str) -> Any:
+        """Return what a command prints with --json."""
+        return json.loads(self(*arguments, "--json")[1])

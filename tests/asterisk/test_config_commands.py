@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
-import cli
 from ari_app.private.root import Root
 from ringfence.clock import SystemClock
-from ringfence.commands.installation import Installation
 from ringfence.queries.trunks import set_trunk
 from ringfence.settings import read_secret
+from tests.asterisk.commands import Shell
 from tests.asterisk.rendered import Rendered
 
 pytestmark = pytest.mark.asterisk
@@ -28,22 +27,9 @@ def node(asterisk_root: Root, asterisk_home: Path) -> Iterator[Rendered]:
     rendered.stop()
 
 
-class Shell:
-    def __init__(self, node: Rendered, capsys: pytest.CaptureFixture[str]) -> None:
-        self.node, self.capsys = node, capsys
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        installation = Installation(None)
-        installation.__dict__["settings"] = self.node.settings
-        code = cli.run(["config", *arguments], installation=installation)
-        installation.engine.dispose()
-        out = self.capsys.readouterr()
-        return code, out.out, out.err
-
-
 @pytest.fixture
 def config(node: Rendered, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(node, capsys)
+    return Shell(node, capsys, "config")
 
 
 def test_a_change_is_shown_applied_and_verified(node: Rendered, config: Shell) -> None:

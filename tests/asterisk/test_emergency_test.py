@@ -11,25 +11,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-import cli
 import dialplan
 from ari_app.configuration.files import write_files
 from ari_app.private.node import wait_until
 from ari_app.private.root import Root
 from dialplan.emergency.state import AddressEvent
 from ringfence.clock import SystemClock
-from ringfence.commands.installation import Installation
 from ringfence.models import EmergencyTest
 from ringfence.queries.accounts import add_endpoint
 from ringfence.queries.numbering import add_did, assign_did
 from ringfence.queries.trunks import set_trunk
 from ringfence.values import E164, EmergencyLocation, NumberClass, NumberFormat, Transport
+from tests.asterisk.commands import Shell
 from tests.asterisk.rendered import SITE, WAYS, Rendered
 from tests.database.addressing import enter, happen
 
@@ -73,22 +71,6 @@ def node(asterisk_root: Root, asterisk_home: Path) -> Iterator[Rendered]:
     rendered.start()
     yield rendered
     rendered.stop()
-
-
-class Shell:
-    def __init__(self, node: Rendered, capsys: pytest.CaptureFixture[str]) -> None:
-        self.node, self.capsys = node, capsys
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        installation = Installation(None)
-        installation.__dict__["settings"] = self.node.settings
-        code = cli.run(list(arguments), installation=installation)
-        installation.engine.dispose()
-        out = self.capsys.readouterr()
-        return code, out.out, out.err
-
-    def read(self, *arguments: str) -> Any:
-        return json.loads(self(*arguments, "--json")[1])
 
 
 @pytest.fixture

@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy.orm import Session
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
 
 from dialplan.emergency.state import AddressEvent
 from retention.emergency import records
-from ringfence.clock import Clock
+from ringfence.clock import Clock, FixedClock
 from ringfence.emergency import Confirmation, LocationClass
 from ringfence.models import EmergencyRecord
 from ringfence.queries import accounts, numbering
 from ringfence.queries.emergency import Answer
+from ringfence.session import make_sessions
 from ringfence.values import E164, NumberClass
 
 START = datetime(2026, 3, 29, 0, 30, 0, 123456, tzinfo=UTC)
@@ -48,3 +51,29 @@ def happen(session: Session, clock: Clock, record: EmergencyRecord, *events: Add
         records.happened(session, clock, record.id, event, Answer(carrier="test", **answer))
         session.commit()
     return record
+
+
+# A module of tests that wants one of these imports it by name, and names it in __all__.
+
+
+@pytest.fixture
+def clock() -> FixedClock:
+    """A clock that stands at `START`."""
+    return FixedClock(START)
+
+
+@pytest.fixture
+def stocked(session: Session, clock: FixedClock) -> Session:
+    """A session on a store with two accounts, two numbers and a phone."""
+    stock(session, clock)
+    return session
+
+
+@pytest.fixture
+def sessions(engine: Engine, clock: FixedClock) -> sessionmaker[Session]:
+    """The factory of sessions on such a store, in which the first number has an address."""
+    made = make_sessions(engine)
+    with made() as session:
+        stock(session, clock)
+        enter(session, clock)
+    return made

@@ -19,18 +19,15 @@ from ringfence.emergency import Confirmation, LocationClass
 from ringfence.errors import Misconfigured
 from ringfence.queries import accounts, numbering
 from ringfence.settings import Emergency, Settings
-from tests.database.addressing import DID, OTHER, START, enter, stock
+from tests.database.addressing import DID, OTHER, START, clock, enter, stock
 from tests.database.installed import Commands, Here
 from tests.database.workers import incidents_of, worker
+
+__all__ = ["clock"]
 
 YEAR, HALF = datetime(2027, 3, 29, 23, tzinfo=UTC), datetime(2026, 9, 29, 23, tzinfo=UTC)  # 00:00 in London on the day after
 MOMENT = timedelta(microseconds=1)
 PERIODS = periods_of(Emergency())
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock(START)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from datetime import timedelta
 from itertools import product
 
 import msgspec
-import pytest
 from sqlalchemy.orm import Session
 
 from ari_app.configuration.verify_addresses import verify_addresses
@@ -24,20 +23,11 @@ from ringfence.queries import accounts, emergency_coverage, numbering
 from ringfence.queries import plan as plan_queries
 from ringfence.settings import Settings
 from ringfence.values import AccountState, DidState, NumberClass
-from tests.database.addressing import DID, OTHER, START, enter, happen, stock
+from tests.database.addressing import DID, OTHER, START, clock, enter, happen, stocked
+
+__all__ = ["clock", "stocked"]
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock(START)
-
-
-@pytest.fixture
-def stocked(session: Session, clock: FixedClock) -> Session:
-    stock(session, clock)
-    return session
 
 
 def test_a_number_that_no_phone_presents_is_not_asked_about(stocked: Session, clock: FixedClock) -> None:

@@ -25,20 +25,11 @@ from ringfence.queries import emergency_outbox as outbox
 from ringfence.queries import plan as plan_queries
 from ringfence.queries.emergency import Answer
 from ringfence.values import E164
-from tests.database.addressing import ADDRESS, DID, OTHER, START, enter, happen, stock
+from tests.database.addressing import ADDRESS, DID, OTHER, START, clock, enter, happen, stocked
+
+__all__ = ["clock", "stocked"]
 
 E, S = AddressEvent, AddressState
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock(START)
-
-
-@pytest.fixture
-def stocked(session: Session, clock: FixedClock) -> Session:
-    stock(session, clock)
-    return session
 
 
 def audited(session: Session) -> list[tuple[str, dict[str, object]]]:

@@ -28,31 +28,19 @@ from ringfence.clock import FixedClock
 from ringfence.emergency import AddressState, LocationClass
 from ringfence.errors import Unavailable
 from ringfence.queries import emergency, numbering
-from ringfence.session import make_engine, make_sessions
+from ringfence.session import make_engine
 from ringfence.settings import Database, Emergency, Health, Settings
 from ringfence.values import E164
-from tests.database.addressing import DID, OTHER, START, enter, happen, stock
+from tests.database.addressing import DID, OTHER, clock, enter, happen, sessions
 from tests.database.installed import Commands, Here
 from tests.database.test_emergency_submitting import Told, requests, state
 from tests.database.workers import incidents_of, worker
 
+__all__ = ["clock", "sessions"]
+
 E, R, X = AddressEvent, AddressState, Outcome
 FIRST, SECOND = Report(DID, "1" * 32), Report(DID, "2" * 32)
 SECRET = "a-secret-of-the-carrier-0123456789"
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock(START)
-
-
-@pytest.fixture
-def sessions(engine: Engine, clock: FixedClock) -> sessionmaker[Session]:
-    made = make_sessions(engine)
-    with made() as session:
-        stock(session, clock)
-        enter(session, clock)
-    return made
 
 
 def accept(sessions: sessionmaker[Session], clock: FixedClock) -> None:

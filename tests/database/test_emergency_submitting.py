@@ -23,10 +23,11 @@ from ringfence.clock import FixedClock
 from ringfence.emergency import AddressState, EmergencyAddress, SubmissionAction, SubmissionState
 from ringfence.errors import RingfenceError
 from ringfence.queries import emergency, numbering
-from ringfence.session import make_sessions
 from ringfence.settings import Emergency, Settings
-from tests.database.addressing import DID, OTHER, START, enter, stock
+from tests.database.addressing import DID, OTHER, clock, enter, sessions
 from tests.database.workers import incidents_of, worker
+
+__all__ = ["clock", "sessions"]
 
 A, X, R, S = SubmissionAction, Outcome, AddressState, SubmissionState
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -58,20 +59,6 @@ class Told:
 
     def finish(self) -> None:
         pass
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock(START)
-
-
-@pytest.fixture
-def sessions(engine: Engine, clock: FixedClock) -> sessionmaker[Session]:
-    made = make_sessions(engine)
-    with made() as session:
-        stock(session, clock)
-        enter(session, clock)
-    return made
 
 
 def go(sessions: sessionmaker[Session], clock: FixedClock, carrier: Told | Batch, after: timedelta = timedelta()) -> None:

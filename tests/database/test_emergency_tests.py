@@ -23,17 +23,14 @@ from ringfence.queries import emergency_tests, nodes
 from ringfence.queries.emergency_tests import DueTest, Held
 from ringfence.session import make_sessions
 from ringfence.settings import Emergency, Settings
-from tests.database.addressing import DID, OTHER, START, enter, stock
+from tests.database.addressing import DID, OTHER, START, clock, enter, stock
 from tests.database.workers import worker
+
+__all__ = ["clock"]
 
 C = DueCause
 DAY = timedelta(days=1)
 A, B, X, Y = ("a" * 64, "b" * 64, "e" * 64, "f" * 64)
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock(START)
 
 
 @pytest.fixture

@@ -13,28 +13,15 @@ from ringfence.clock import FixedClock
 from ringfence.models.base import DataClass
 from ringfence.queries import accounts, registrations
 from ringfence.queries.registrations import Seen
-from ringfence.session import make_sessions
 from ringfence.settings import Settings
-from tests.database.addressing import DID, START, enter, stock
+from tests.database.addressing import DID, START, clock, sessions
 from tests.database.installed import Commands, Here
 from tests.database.purging import purge
 
+__all__ = ["clock", "sessions"]
+
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 HOME, CAFE = "192.0.2.7", "2001:db8::7"
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock(START)
-
-
-@pytest.fixture
-def sessions(engine: Engine, clock: FixedClock) -> sessionmaker[Session]:
-    made = make_sessions(engine)
-    with made() as session:
-        stock(session, clock)
-        enter(session, clock)
-    return made
 
 
 def note(sessions: sessionmaker[Session], node: str, *seen: Seen) -> int:
