@@ -37,7 +37,7 @@ class AddressState(StrEnum):
 class DueCause(StrEnum):
     """Why calls to 999 must be tested."""
 
-    NEVER = "never"  # no test was ever passed on that node
+    NEVER = "never_tested"  # no test was ever passed on that node
     TRUNKS = "trunks"  # the emergency trunks, or how they are tried
     DIALPLAN = "dialplan"  # whatever else a call to 999 goes through
     NUMBERS = "numbers"  # how a number is used

@@ -49,7 +49,7 @@ def test_a_change_is_shown_applied_and_verified(node: Rendered, config: Shell) -
     assert out.startswith("changed: pjsip.conf\nreloaded and verified: res_pjsip.so")
     assert config("apply")[:2] == (0, "nothing has changed\n")
     done = json.loads(config("apply", "--json")[1])
-    assert [each["cause"] for each in done.pop("tests_due")] == ["never"]
+    assert [each["cause"] for each in done.pop("tests_due")] == ["never_tested"]
     assert done == {"changed": [], "reloaded": [], "restart": [], "running": True}
     code, out, _ = config("verify", "--json")
     assert {row["check"] for row in json.loads(out) if not row["ok"]} == {"ari app"}  # none is started in this test

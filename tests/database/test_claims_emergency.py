@@ -75,7 +75,7 @@ def test_a_test_of_999_that_is_overdue_is_red(engine: Engine, store_settings: Se
         emergency_tests.put_way(session, early, "n1", ("a" * 64, "b" * 64))
 
     due = evidence(checked(engine, store_settings, early, seed=seed), "emergency_calls")
-    assert (due.status, due.result["tests_overdue"], due.result["tests_due"][0]["cause"]) == (Status.PASS, 0, "never")
+    assert (due.status, due.result["tests_overdue"], due.result["tests_due"][0]["cause"]) == (Status.PASS, 0, "never_tested")
     before = red(checked(engine, store_settings, late))
     results = checked(engine, store_settings, late, seed=seed)
     assert red(results) - before == {"VF-3"}

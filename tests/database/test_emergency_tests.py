@@ -71,7 +71,7 @@ def test_what_is_in_place_and_was_not_tested_is_due(
     assert due(session, clock) == []
     apply(A, X)
     assert due(session, clock) == [(C.NEVER, 0)]
-    assert [each["cause"] for each in held().due] == ["never"]
+    assert [each["cause"] for each in held().due] == ["never_tested"]
     assert due(session, clock) == []
     apply(B, X)
     apply(B, Y)
@@ -192,7 +192,7 @@ def test_the_report_tells_what_is_due_overdue_and_was_held(
         ("due", "the dialplan that 999 goes through changed"),
     ]
     rows = report.table("emergency_tests", "held").rows
-    assert [(row["status"], row["due"], row["failed"]) for row in rows] == [("passed", "never", ""), ("failed", "never", "999")]
+    assert [(row["status"], row["due"], row["failed"]) for row in rows] == [("passed", "never_tested", ""), ("failed", "never_tested", "999")]
     assert rows[0]["test"] == passed.id
     assert not [row for row in rows if "kim" in str(row) or "as agreed" in str(row)]
     made = report.section("emergency_tests").exceptions
