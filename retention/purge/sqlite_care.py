@@ -20,7 +20,7 @@ CHECKPOINT_AT = 128 << 20
 _PAGES = 2_000  # given back at once, at most
 _HOLD = 0.1  # seconds that giving back some may keep others from writing
 # A page costs a walk along the list of free pages, so millions cost hours; what is left is overwritten already, and is used again or given back later.
-_GIVING_BACK = 60.0  # seconds in one run
+_GIVING_BACK = 30.0  # seconds in one run
 _TRIES = 20
 _PAUSE = 0.05
 
@@ -65,7 +65,7 @@ class Care:
         return False
 
     def finish(self) -> bool:
-        """Give freed pages back, a few at a time and for a minute at most, then cut the log; False when that has to wait for readers."""
+        """Give freed pages back, a few at a time and for half a minute at most, then cut the log; False when that has to wait for readers."""
         if not self.is_sqlite:
             return True
         pages, ends = _PAGES, time.monotonic() + _GIVING_BACK
