@@ -11,6 +11,8 @@ import msgspec
 from ari_app.private.sip_trace import SipMessage
 from dialplan.emergency_location import elements
 from dialplan.node_conf import PhoneConf, TrunkConf
+from dialplan.numbers import format_for
+from ringfence.values import E164, NumberFormat
 
 _USER = re.compile(r"<sips?:([^@>;]*)@")
 _LOCATION = ("Geolocation", "Geolocation-Routing")  # RFC 6442
@@ -30,11 +32,6 @@ class Check(msgspec.Struct, frozen=True):
         return not self.problem
 
 
-def presented(trunk: TrunkConf, site: str) -> str:
-    """Return a site's number as a trunk wants numbers."""
-    return {"e164_plus": site, "e164": site[1:], "national": "0" + site[3:]}[trunk.number_format]
-
-
 def reached(code: str, ways: Sequence[str], came: Mapping[str, Sequence[SipMessage]], wanted: Mapping[str, int]) -> str:
     """Return what is wrong with which trunks got how many calls to a code; `wanted` is how many each should have got."""
     wrong = [f"{way} got {len(came[way])} call(s) instead of {wanted.get(way, 0)}" for way in ways if len(came[way]) != wanted.get(way, 0)]
@@ -52,7 +49,7 @@ def shown(trunk: TrunkConf, phones: Sequence[PhoneConf], came: Sequence[SipMessa
     """
     wrong = []
     for phone, message in zip(phones, came, strict=False):
-        number = presented(trunk, phone.site)
+        number = format_for(E164(phone.site), NumberFormat(trunk.number_format))
         identity = message.all("P-Asserted-Identity")
         if _user(message.get("From")) != number:
             wrong.append(f"From of {phone.name} is not the number of its site")

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from dialplan.emergency_call import in_turn
+from dialplan.emergency_call import CODES, in_turn
 from dialplan.emergency_digest import road
 from dialplan.node_conf import Directories, Login, NodeConf, PhoneConf, TrunkConf
 
@@ -61,7 +61,7 @@ def same_road(in_place: str, twin: str, conf: NodeConf, place: Place) -> bool:
     for way in in_turn(conf.trunks):
         transport, instead = ("", "") if way.transport == "udp" else (f"\\;transport={way.transport}", "\\;transport=tcp")
         in_place = in_place.replace(f"PJSIP/{way.name}/sip:", f"PJSIP/{way.name}//sip:")  # each trunk's own lines only
-        for code in ("999", "112", "18000"):
+        for code in CODES:
             address = f"PJSIP/{way.name}//sip:{code}@{way.host}:{way.port}{transport},"
             in_place = in_place.replace(address, f"PJSIP/{way.name}/sip:{code}@{ANSWERING}:{place.ways[way.name]}{instead},")
     return road(in_place) == road(twin)

@@ -34,7 +34,6 @@ from dialplan.render import render
 from ringfence.errors import Conflict, Refused, RingfenceError
 from ringfence.settings import Settings
 
-SITES = 50  # tried by default
 _LOOKS = 0.02  # seconds between looks whether calls are over
 _REFUSED = Refuses(status=503)
 Came = Mapping[str, Sequence[SipMessage]]
@@ -50,7 +49,7 @@ class Walked(msgspec.Struct, frozen=True):
     sites_in_all: int
 
 
-def walk(settings: Settings, conf: NodeConf, root: Root, *, sites: int = SITES, told: Told = lambda _text: None, stop: Event | None = None) -> Walked:
+def walk(settings: Settings, conf: NodeConf, root: Root, *, sites: int, told: Told = lambda _text: None, stop: Event | None = None) -> Walked:
     """Test calls to 999 as they go on this node; nothing leaves this machine.
 
     Args:
