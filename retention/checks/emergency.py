@@ -38,13 +38,13 @@ def emergency_coverage(context: Context) -> Finding:
 def emergency_went_through(context: Context) -> Finding:
     """Count the calls to 999 of a year by their outcome, and the tests of their way that are due.
 
-    Whether a call was answered is not the operator's to decide, but one that every trunk refused, or that went down with its Asterisk, fails the check.
+    A call that nobody answered fails the check, unless its caller gave up.
     """
     outcomes = emergency_calls.count_by_outcome(context.session, context.now - _YEAR)
     due = emergency_tests.due(context.session, context.now)
     overdue = emergency_tests.overdue(due, context.now, context.settings.emergency.test_days)
     held = emergency_tests.list_tests(context.session, since=context.now - _YEAR)
-    broken = outcomes.get(Disposition.FAILED, 0) + outcomes.get(Disposition.LOST, 0)
+    broken = sum(count for outcome, count in outcomes.items() if outcome not in (Disposition.ANSWERED, Disposition.ABANDONED))
     result = {
         "calls": {outcome.value: count for outcome, count in outcomes.items()},
         "tests_held": len(held),

@@ -62,9 +62,9 @@ def test_a_look_up_that_took_too_long_is_red(sessions: sessionmaker[Session], en
 def test_a_call_to_999_that_reached_nobody_is_red(engine: Engine, store_settings: Settings) -> None:
     assert evidence(checked(engine, store_settings), "emergency_calls").status is Status.NOT_CHECKABLE
     before = red(checked(engine, store_settings))
-    for disposition in (Disposition.ANSWERED, Disposition.ABANDONED, Disposition.FAILED, Disposition.LOST):
+    for disposition in (Disposition.ANSWERED, Disposition.ABANDONED, Disposition.FAILED, Disposition.BUSY, Disposition.NO_ANSWER, Disposition.LOST):
         results = checked(engine, store_settings, seed=partial(_seed, disposition))
-        assert red(results) - before == ({"VF-3"} if disposition in (Disposition.FAILED, Disposition.LOST) else set())
+        assert red(results) - before == (set() if disposition in (Disposition.ANSWERED, Disposition.ABANDONED) else {"VF-3"})
         assert evidence(results, "emergency_calls").result["calls"] == {disposition.value: 1}
 
 
