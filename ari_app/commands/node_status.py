@@ -116,6 +116,8 @@ def _tested(found: Status, days: int, now: datetime) -> str:
     if found.tests is None:
         return "not known"
     passed, due = found.tests.passed_at, found.tests.due
+    if passed is None and not due:
+        return "nothing to test: no phone here calls"
     last = "never" if passed is None else f"{max((now - passed).total_seconds() / 86400, 0):.1f} days ago"
     if not due:
         return last

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -197,7 +198,9 @@ def test_the_command_prints_all_of_it_and_ends_with_69_when_something_is_down(tm
     assert found["down"]
     assert "is not well" in shown.err
     assert cli.run(["node", "status"], installation=installation) == 69
-    assert "ledger not booked yet" in capsys.readouterr().out
+    page = capsys.readouterr().out
+    assert "ledger not booked yet" in page
+    assert re.search(r"^calls to 999 tested +nothing to test: no phone here calls *$", page, re.MULTILINE)
     installation.engine.dispose()
 
 
