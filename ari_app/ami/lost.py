@@ -1,7 +1,8 @@
 """Calls that AstDB routed and that were up when Asterisk ended: nobody else knew of them.
 
 The dialplan marks each such call in AstDB and takes the mark away at its end. A mark without a channel is a call that went down with
-an Asterisk: its `RF_IN|RF_BY|RF_LEGS` is written into the decision journal, as of the moment it began, and the booker books it as lost.
+an Asterisk: its `RF_IN|RF_BY|RF_LEGS` is written into the decision journal, as of the moment it began, and the booker books it as lost. The app tells
+the booker of the new Asterisk, at its own pace; so the journal also says that there were marks, and the booker looks again.
 """
 
 from __future__ import annotations
@@ -37,7 +38,15 @@ class Journal(Protocol):
         ...
 
 
-async def settle_marks(client: AmiClient, journal_at: Callable[[FixedClock], Journal]) -> int:
+class LostJournal(Journal, Protocol):
+    """One that also takes note of marks."""
+
+    def marks_settled(self, since: datetime) -> None:
+        """Write that calls were journalled which began at `since` or later."""
+        ...
+
+
+async def settle_marks(client: AmiClient, journal_at: Callable[[FixedClock], LostJournal]) -> int:
     """Journal the calls whose marks have no channel, and take those marks away; return how many there were.
 
     A call that ends between two of the questions is not taken for lost: its mark is looked at again at the end, and is gone.
@@ -56,8 +65,9 @@ async def settle_marks(client: AmiClient, journal_at: Callable[[FixedClock], Jou
     up = {channel.linkedid for channel in await client.listing("CoreShowChannels")}
     again = await _marks(client)
     lost = [linkedid for linkedid in marks if linkedid in again and linkedid not in up]
-    for linkedid in lost:
-        _journal(linkedid, marks[linkedid], journal_at)
+    began = [moment for linkedid in lost if (moment := _journal(linkedid, marks[linkedid], journal_at))]
+    if began:
+        journal_at(FixedClock(min(began))).marks_settled(min(began))
     await client.delete(FAMILY, lost)
     if lost:
         log.warning("calls_lost_with_asterisk", calls=len(lost))
@@ -70,17 +80,19 @@ async def _marks(client: AmiClient) -> dict[str, str]:
     return marks
 
 
-def _journal(linkedid: str, mark: str, journal_at: Callable[[FixedClock], Journal]) -> None:
+def _journal(linkedid: str, mark: str, journal_at: Callable[[FixedClock], LostJournal]) -> datetime | None:
+    """Journal a call; return when it began."""
     try:
         began, facts, routed, legs = _read(linkedid, mark)
     except Invalid as error:
         log.warning("mark_unreadable", reason=error.message)
-        return
+        return None
     journal = journal_at(FixedClock(began))
     try:
         journal.decided(linkedid, str(RoutedBy.ASTDB), 1, facts=facts, routed=routed, legs=legs)
     finally:
         journal.close()
+    return began
 
 
 def _read(linkedid: str, mark: str) -> tuple[datetime, str, str, str]:

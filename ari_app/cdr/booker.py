@@ -17,7 +17,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from ari_app.cdr.batch import Batch, Complete, Reader
-from ari_app.cdr.departed import FILE_ID, find_departed, unhandled_starts
+from ari_app.cdr.departed import FILE_ID, MARKS_ID, Start, find_departed, starts_to_look_at_again, unhandled_starts
 from ari_app.cdr.emergency import Alarm, book_emergencies, tell
 from ari_app.cdr.stats import BookerStats
 from ari_app.cdr.tail import Tail
@@ -67,7 +67,7 @@ class Booker:
         self._reader: Reader | None = None
         self._batch = Batch()
         self._batches = 0  # transactions that the store has confirmed
-        self._handled_start = 0  # microseconds: calls decided before are settled
+        self._handled = {FILE_ID: 0, MARKS_ID: 0}  # calls that went down with an Asterisk are settled so far
         self._told_at = float("-inf")  # that this booker is there
         self._caught_up = clock.monotonic()
 
@@ -125,9 +125,9 @@ class Booker:
     def _open(self) -> Reader:
         with self._sessions() as session:
             stored = ledger.list_positions(session, self._node)
-        batches, start = stored.pop(ledger.BATCHES, None), stored.pop(FILE_ID, None)
+        batches = stored.pop(ledger.BATCHES, None)
         self._batches = batches.lines if batches else 0
-        self._handled_start = start.offset if start else 0
+        self._handled = {file_id: at.offset if (at := stored.pop(file_id, None)) else 0 for file_id in self._handled}
         tail = Tail(self._ledger_path, {file_id: at.offset for file_id, at in stored.items()})
         self._reader = Reader(tail, self._node, stored)
         return self._reader
@@ -209,22 +209,27 @@ class Booker:
 
     def _book_departed(self, reader: Reader) -> None:
         """Book the calls that went down with an earlier Asterisk; only when the ledger is booked to its end."""
-        for start in unhandled_starts(self._journal_dir, self._handled_start):
-            with self._sessions() as session:
-                bookings = find_departed(session, self._journal_dir, self._ledger_path, start, reader.assembler, self._node)
-            with self._sessions.begin() as session:
-                self._begin(session)
-                lost = ledger.insert_bookings(session, bookings)
-                ledger.upsert_positions(session, self._node, [start.position], self._clock.now())
-                alarms = book_emergencies(session, self._clock, self._node, bookings)
-            self._batches += 1
-            self._sound(alarms)
-            for booking in bookings:
-                reader.assembler.forget(booking.call.call_id)
-            self._handled_start = start.position.offset
-            self.stats.lost += lost
-            if lost:
-                log.warning("calls_lost", count=lost)
+        for start in unhandled_starts(self._journal_dir, self._handled[FILE_ID]):
+            self._book_lost(reader, start)
+        for start in starts_to_look_at_again(self._journal_dir, self._handled[MARKS_ID]):
+            self._book_lost(reader, start)
+
+    def _book_lost(self, reader: Reader, start: Start) -> None:
+        with self._sessions() as session:
+            bookings = find_departed(session, self._journal_dir, self._ledger_path, start, reader.assembler, self._node)
+        with self._sessions.begin() as session:
+            self._begin(session)
+            lost = ledger.insert_bookings(session, bookings)
+            ledger.upsert_positions(session, self._node, [start.position], self._clock.now())
+            alarms = book_emergencies(session, self._clock, self._node, bookings)
+        self._batches += 1
+        self._sound(alarms)
+        for booking in bookings:
+            reader.assembler.forget(booking.call.call_id)
+        self._handled[start.position.file_id] = start.position.offset
+        self.stats.lost += lost
+        if lost:
+            log.warning("calls_lost", count=lost)
 
     def _measure(self, reader: Reader, *, behind: bool) -> None:
         now, stats = self._clock.monotonic(), self.stats

@@ -1,4 +1,7 @@
-"""Finds the calls that went down with an earlier Asterisk, from the journal and the store, once for each Asterisk that started."""
+"""Finds the calls that went down with an earlier Asterisk, from the journal and the store.
+
+Once for each Asterisk that started, and once more when the journal got calls of the one before afterwards.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from ari_app.cdr.assemble import Assembler
-from ari_app.cdr.journal import ASTERISK_FILE, Decided, read_asterisk_starts, read_decided
+from ari_app.cdr.journal import ASTERISK_FILE, Decided, read_asterisk_starts, read_decided, read_marks_settled
 from ari_app.cdr.line import to_micros
 from ari_app.cdr.lost import build_lost
 from ari_app.cdr.tail import ledger_files, read_lines
@@ -19,6 +22,7 @@ from ringfence.errors import Invalid
 from ringfence.queries.ledger import Booking, Position, find_known_calls
 
 FILE_ID = "asterisk"  # the key under which the store notes the last start that was handled, in microseconds
+MARKS_ID = "asterisk-marks"  # and how many lines of settled marks were handled
 _IN_CHUNK = 5000
 _ID_AT = len(b'{"linkedid":"')
 _NO_END = b'"rf_end":""}'
@@ -42,14 +46,32 @@ def unhandled_starts(folder: Path, handled: int) -> list[Start]:
         folder: the journal's folder.
         handled: the last start that was handled, in microseconds since 1970.
     """
+    return [start for start in _starts(folder) if start.position.offset > handled]
+
+
+def starts_to_look_at_again(folder: Path, handled: int) -> list[Start]:
+    """Return the starts for which AstDB's calls have come into the journal, perhaps after their lost calls were booked; oldest first.
+
+    Args:
+        folder: the journal's folder.
+        handled: how many lines of settled marks have been handled.
+    """
+    settled = read_marks_settled(folder)
+    fresh = settled[handled:]
+    if not fresh:
+        return []
+    since = min(line.since for line in fresh)
+    starts = [start for start in _starts(folder) if start.ended > since]
+    done = [handled] * (len(starts) - 1) + [len(settled)]  # handled when the last start is
+    return [msgspec.structs.replace(start, position=Position(MARKS_ID, "journal", ASTERISK_FILE, lines, 0)) for start, lines in zip(starts, done, strict=False)]
+
+
+def _starts(folder: Path) -> list[Start]:
     starts = sorted({line.started: line for line in read_asterisk_starts(folder)}.values(), key=lambda line: line.started)
-    found = []
-    for before, line in zip([None, *starts], starts, strict=False):
-        microseconds = round(line.started * 1_000_000)
-        if microseconds > handled:
-            position = Position(FILE_ID, "journal", ASTERISK_FILE, microseconds, 0)
-            found.append(Start(before.started if before else 0.0, line.started, line.seen, position))
-    return found
+    return [
+        Start(before.started if before else 0.0, line.started, line.seen, Position(FILE_ID, "journal", ASTERISK_FILE, round(line.started * 1_000_000), 0))
+        for before, line in zip([None, *starts], starts, strict=False)
+    ]
 
 
 def find_departed(session: Session, folder: Path, ledger_path: Path, start: Start, assembler: Assembler, node: str) -> list[Booking]:

@@ -5,6 +5,7 @@ JSON lines, each put into the file by one `write()` on a descriptor opened to ap
 
     decisions-<UTC date>-<process>.jsonl   {"t":"decided","at":…,"id":…,"by":…,"n":…,"in":…,"rf":…,"legs":…}
     asterisk.jsonl                         {"t":"asterisk","at":…,"started":…,"seen":…}
+                                           {"t":"marks","since":…}
 
 Times are seconds since 1970. The files hold phone numbers: they are of mode 0600, and retention covers them.
 """
@@ -50,8 +51,15 @@ class AsteriskStarted(msgspec.Struct, frozen=True, gc=False, tag_field="t", tag=
     seen: float  # when the one before was last known to be alive; 0 = there was none
 
 
+class MarksSettled(msgspec.Struct, frozen=True, gc=False, tag_field="t", tag="marks"):
+    """Calls that AstDB routed and that went down with their Asterisk have been journalled since, perhaps after its lost calls were booked."""
+
+    since: float  # when the first of them began
+
+
 _decode_decided = msgspec.json.Decoder(Decided).decode
 _decode_started = msgspec.json.Decoder(AsteriskStarted).decode
+_decode_settled = msgspec.json.Decoder(MarksSettled).decode
 
 
 class JournalWriter:
@@ -95,12 +103,19 @@ class JournalWriter:
         Raises:
             OSError: the disk is full, or the folder is gone.
         """
-        descriptor = self._append_to(self._folder / ASTERISK_FILE)
-        try:
-            at = self._clock.now().timestamp()
-            self._write(descriptor, AsteriskStarted(at, started.timestamp(), seen.timestamp() if seen else 0.0))
-        finally:
-            os.close(descriptor)
+        at = self._clock.now().timestamp()
+        self._note_asterisk(AsteriskStarted(at, started.timestamp(), seen.timestamp() if seen else 0.0))
+
+    def marks_settled(self, since: datetime) -> None:
+        """Note that calls which AstDB routed were journalled after they had gone down with their Asterisk.
+
+        Args:
+            since: when the first of them began.
+
+        Raises:
+            OSError: the disk is full, or the folder is gone.
+        """
+        self._note_asterisk(MarksSettled(since.timestamp()))
 
     def close(self) -> None:
         """Close the file."""
@@ -122,6 +137,13 @@ class JournalWriter:
         if self._torn:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    def _note_asterisk(self, line: msgspec.Struct) -> None:
+        descriptor = self._append_to(self._folder / ASTERISK_FILE)
+        try:
+            self._write(descriptor, line)
+        finally:
+            os.close(descriptor)
+
     @staticmethod
     def _append_to(path: Path) -> int:
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -141,8 +163,17 @@ def read_decided(folder: Path, since: float = 0.0) -> Iterator[Decided]:
 
 def read_asterisk_starts(folder: Path) -> list[AsteriskStarted]:
     """Return every Asterisk that was found, oldest first."""
+    return _asterisk_lines(folder, _decode_started)
+
+
+def read_marks_settled(folder: Path) -> list[MarksSettled]:
+    """Return each time that marks were settled, oldest first."""
+    return _asterisk_lines(folder, _decode_settled)
+
+
+def _asterisk_lines(folder: Path, decode: Callable[[bytes], _Line]) -> list[_Line]:
     path = folder / ASTERISK_FILE
-    return list(_lines(path, _decode_started)) if path.exists() else []
+    return list(_lines(path, decode)) if path.exists() else []
 
 
 def _lines(path: Path, decode: Callable[[bytes], _Line]) -> Iterator[_Line]:

@@ -149,7 +149,9 @@ class Site:
             wait_until(lambda: len(self.calls()) >= len(self.traffic.placed), timeout, "the booking")
         calls = self.calls()
         placed, booked = Counter(self.traffic.placed), Counter((call.called, call.caller or "") for call in calls)
-        assert (placed - booked, booked - placed) == (Counter(), Counter()), "missing, and booked twice or never placed"
+        missing, unplaced = placed - booked, booked - placed
+        assert not missing, f"not booked, as they were placed: {[at for at, call in enumerate(self.traffic.placed) if call in missing]}"
+        assert not unplaced, f"booked twice or never placed: {unplaced}"
         assert len({call.call_id for call in calls}) == len(calls)
         fresh = [call for call in calls if call.call_id not in self._seen]
         self._seen = {call.call_id for call in calls}

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from panoramisk.message import Message
 from sqlalchemy.orm import Session
 
 from ari_app.ami.astdb import FAMILY, AstdbKeeper
@@ -19,7 +20,7 @@ from ari_app.ami.lost import FAMILY as LIVE
 from ari_app.ami.lost import settle_marks
 from ari_app.ami.main import Manager
 from ari_app.ami.registrations import registered_phones, trunk_addresses, trunk_registrations
-from ari_app.cdr.journal import JournalWriter, read_decided
+from ari_app.cdr.journal import JournalWriter, read_decided, read_marks_settled
 from ari_app.plan import Snapshot
 from ari_app.private.ports import free_ports
 from ari_app.private.root import Root
@@ -187,6 +188,7 @@ def test_calls_that_went_down_with_asterisk_are_journalled_once(node: Rendered) 
         assert await settle_marks(client, lambda clock: JournalWriter(node.settings.journal_dir, "astdb", clock)) == 0
 
     run(node, story)
+    assert [line.since for line in read_marks_settled(node.settings.journal_dir)] == [1790000000.0]
     lines = [line for line in read_decided(node.settings.journal_dir) if line.by == "astdb"]
     assert [(line.id, line.at, line.facts, line.rf, line.legs) for line in lines] == [
         ("node1-1790000000.7", 1790000000.0, facts, routed, ""),
@@ -223,8 +225,16 @@ def test_a_renewal_of_which_asterisk_tells_nothing_is_seen_in_the_list(node: Ren
         registered.check()
 
     async def story(client: AmiClient) -> None:
-        client.on_event = seen.heard
+        told = asyncio.Event()
+
+        def hear(event: Message) -> None:
+            seen.heard(event)
+            if event.event == "ContactStatus":
+                told.set()
+
+        client.on_event = hear
         await register(300)
+        await asyncio.wait_for(told.wait(), 10)  # it may come after the phone has its answer
         (first,) = seen.take()
         assert (first.endpoint, first.address, first.expires_at) == ("desk", "127.0.0.5", None)
         seen.listed(await registered_phones(client))

@@ -261,6 +261,31 @@ class TestLost:
         assert (stats.lost, stats.calls) == (0, 0)
         assert len(stored_ids(engine)) == 2
 
+    def test_those_of_astdb_that_come_into_the_journal_after_the_others_were_booked(self, engine: Engine, store_settings: Settings, session: Session) -> None:
+        """The app and the manager process find the new Asterisk each at its own pace."""
+        began, clock = [datetime.fromtimestamp(START + second, UTC) for second in (0, 40, 80)], FixedClock(datetime.fromtimestamp(START + 90, UTC))
+        starts, facts, routed = self.journal(store_settings, clock), "in:+442079460001:+447700900999:allowed:carrier:0:", "astdb:7:1:+442079460001:"
+        starts.asterisk_started(began[0], None)
+        starts.asterisk_started(began[1], datetime.fromtimestamp(START + 30, UTC))
+        starts.asterisk_started(began[2], datetime.fromtimestamp(START + 70, UTC))
+        one = drain(booker(engine, store_settings, clock=clock))
+        assert stored_ids(engine) == []
+        marks = {f"{NODE}-{START + second}.{second}": second for second in (5, 45, 50)}
+        for call_id, second in marks.items():
+            at = FixedClock(datetime.fromtimestamp(START + second, UTC))
+            self.journal(store_settings, at, "astdb").decided(call_id, "astdb", 1, facts=facts, routed=routed, legs="m:+447700900001:trunk-a")
+        starts.marks_settled(datetime.fromtimestamp(START + 5, UTC))
+        drain(one)
+        assert one.stats.lost == 3
+        ends = session.execute(select(Call.call_id, Call.ended_at).where(Call.disposition == Disposition.LOST))
+        assert {call_id: round(end.timestamp()) - START for call_id, end in ends} == dict(zip(marks, (30, 70, 70), strict=True))
+        session.rollback()
+        for again in (one, booker(engine, store_settings, clock=clock)):
+            before = again.stats.lost
+            assert drain(again).stats.lost == before
+        starts.marks_settled(datetime.fromtimestamp(START + 45, UTC))  # a manager that died between the journal and AstDB does so
+        assert drain(one).stats.lost == 3
+
     def test_what_the_ledger_has_of_them_is_used(self, engine: Engine, store_settings: Settings, session: Session) -> None:
         clock = FixedClock(datetime.fromtimestamp(START, UTC))
         journal = self.journal(store_settings, clock)
