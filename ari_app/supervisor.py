@@ -1,7 +1,8 @@
 """Starts a node's processes, restarts those that end, and ends those that stop turning, as systemd's watchdog does in production.
 
 It speaks systemd's notify protocol (`ringfence.watchdog`): each process tells READY once and WATCHDOG regularly; one that is silent for
-longer than its limit is killed with SIGKILL, which also ends a stopped process, and started again.
+longer than its limit is killed with SIGKILL, which also ends a stopped process, and started again. Time in which the supervisor itself stood
+still (a machine that is suspended, or too busy) says nothing of the others and does not count.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ringfence.errors import Unavailable
 log = structlog.get_logger(__name__)
 
 _LOOK_EVERY = 0.1  # seconds
+_LONGEST_LOOK = 0.3  # what one look adds to a silence at most: whoever looks later stood still itself
 _FIRST_WAIT = 0.1  # seconds before a restart; doubles up to _LAST_WAIT while the process keeps ending
 _LAST_WAIT = 2.0
 _STEADY = 5.0  # a process that ran this long starts again without waiting
@@ -90,7 +92,8 @@ class _Keeper:
         self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
-        self._heard = 0.0
+        self._heard = False  # from this process
+        self._silent = 0.0  # seconds since, as far as somebody listened
         self._ready = asyncio.Event()
         self._ended = asyncio.Event()
         self._log = folder / f"{service.name}.log"
@@ -161,13 +164,14 @@ class _Keeper:
         if not self.service.notifies:
             self._ready.set()
         self._pid_file.write_text(f"{self._process.pid}\n", encoding="ascii")
-        self._heard, began = 0.0, self._clock.monotonic()
+        self._heard, self._silent, looked = False, 0.0, self._clock.monotonic()
         exited = asyncio.create_task(self._process.wait())
         try:
             while not exited.done():
+                before, looked = looked, self._clock.monotonic()
+                self._silent += min(looked - before, _LONGEST_LOOK)
                 self._hear(receiver)
-                silent = self._clock.monotonic() - (self._heard or began)
-                if limit and silent > (limit if self._heard else _START_WITHIN):
+                if limit and self._silent > (limit if self._heard else _START_WITHIN):
                     log.warning("service_killed", service=self.service.name, why="no heartbeat")
                     self._process.kill()
                 await asyncio.wait([exited], timeout=_LOOK_EVERY)
@@ -179,7 +183,7 @@ class _Keeper:
         with contextlib.suppress(BlockingIOError):
             while True:
                 message = receiver.recv(4096)
-                self._heard = self._clock.monotonic()
+                self._heard, self._silent = True, 0.0
                 if b"READY=1" in message.split(b"\n"):
                     self._ready.set()
 

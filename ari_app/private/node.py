@@ -172,16 +172,25 @@ class PrivateNode:
 
     @contextlib.contextmanager
     def frozen(self, *services: str) -> Iterator[None]:
-        """Hold these processes where they are, and the supervisor first, so that it ends none that is stuck."""
+        """Hold these processes where they are, and the supervisor first, so that it ends none that is stuck.
+
+        Raises:
+            Unavailable: one of them has ended and was not started again.
+        """
         assert self._process is not None  # noqa: S101  it was started
-        pids = [self._process.pid, *map(self.pid, services)]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
+        with contextlib.ExitStack() as held:
+            wait_until(lambda: all(map(self._lives, services)), 20, " and ".join(services))
+            for pid in (self._process.pid, *map(self.pid, services)):
+                os.kill(pid, signal.SIGSTOP)
+                held.callback(os.kill, pid, signal.SIGCONT)
             yield
-        finally:
-            for pid in reversed(pids):
-                os.kill(pid, signal.SIGCONT)
+
+    def _lives(self, service: str) -> bool:
+        try:
+            os.kill(self.pid(service), 0)
+        except (OSError, ValueError):
+            return False
+        return True
 
     def log(self, service: str) -> str:
         """Return what a process wrote."""

@@ -98,6 +98,22 @@ def test_one_that_is_stopped_is_killed_when_its_heartbeat_is_missed(tmp_path: Pa
     run(tmp_path, [service("a", STEADY, watchdog=0.5)], story)
 
 
+def test_one_is_not_blamed_for_time_in_which_the_supervisor_stood_still_too(tmp_path: Path) -> None:
+    """As when a machine is suspended: whoever wakes first must not take the others for stuck."""
+
+    async def story(supervisor: Supervisor) -> None:
+        await supervisor.start()
+        first = pid(tmp_path)
+        os.kill(first, signal.SIGSTOP)
+        time.sleep(1.5)  # noqa: ASYNC251  the loop, and so the supervisor, stands still
+        await asyncio.sleep(0.2)
+        os.kill(first, signal.SIGCONT)
+        await asyncio.sleep(0.5)
+        assert (pid(tmp_path), supervisor.restarts) == (first, {"a": 0})
+
+    run(tmp_path, [service("a", STEADY, watchdog=1.0)], story)
+
+
 def test_a_heartbeat_left_by_the_dead_does_not_start_the_watch_over_the_living(tmp_path: Path) -> None:
     """The next process may take longer to load than the watchdog allows between heartbeats."""
     slow = _BEGIN + "time.sleep(1.6 if os.path.exists(sys.argv[1]) else 0)\nopen(sys.argv[1],'w').close()\n" + _BEATS
