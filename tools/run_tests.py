@@ -24,9 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PARTS = {
     "on a real Asterisk": ["tests/asterisk"],
     "of the store on PostgreSQL": ["tests/database", "-k", "postgresql"],
-    "of everything else": ["tests", "--ignore=tests/asterisk", "--ignore=tests/database"],
+    "of single modules": ["tests/unit"],
     "of the store on SQLite": ["tests/database", "-k", "not postgresql"],
-}
+    "of everything else": ["tests", "--ignore=tests/asterisk", "--ignore=tests/database", "--ignore=tests/unit"],
+}  # in an order in which all three places are taken until near the end
 AT_ONCE = 3
 COVERAGE = ("--cov", "--cov-report=")
 SHOWN = ("--durations=15", "-ofaulthandler_timeout=120")  # the slowest tests; and where a test hangs
