@@ -7,26 +7,9 @@ import pytest
 from dialplan import causes
 from dialplan.routing import Question, Rules, decide
 from ringfence.emergency import NOTHING_KNOWN
-from ringfence.values import (
-    AccountState,
-    Direction,
-    NumberFormat,
-    TargetKind,
-)
+from ringfence.values import AccountState, Direction, NumberFormat, TargetKind
 from tests.unit.deciding import ask, attempt, end, rung
-from tests.unit.plans import (
-    DID,
-    OTHER_DID,
-    SECOND_MOBILE,
-    PlanOf,
-    account,
-    did,
-    failed,
-    from_phone,
-    mobile,
-    phone,
-    trunk,
-)
+from tests.unit.plans import DID, OTHER_DID, SECOND_MOBILE, PlanOf, account, did, failed, from_phone, mobile, phone, trunk
 
 OFFICE = PlanOf([did(DID, mobile())], endpoints=[phone()])
 
