@@ -80,7 +80,7 @@ async def _marks(client: AmiClient) -> dict[str, str]:
     return marks
 
 
-def _journal(linkedid: str, mark: str, journal_at: Callable[[FixedClock], LostJournal]) -> datetime | None:
+def _journal(linkedid: str, mark: str, journal_at: Callable[[FixedClock], Journal]) -> datetime | None:
     """Journal a call; return when it began."""
     try:
         began, facts, routed, legs = _read(linkedid, mark)

@@ -20,6 +20,7 @@ from ari_app.cdr.lost import build_lost
 from ari_app.cdr.tail import ledger_files, read_lines
 from ringfence.errors import Invalid
 from ringfence.queries.ledger import Booking, Position, find_known_calls
+from ringfence.values import RoutedBy
 
 FILE_ID = "asterisk"  # the key under which the store notes the last start that was handled, in microseconds
 MARKS_ID = "asterisk-marks"  # and how many lines of settled marks were handled
@@ -37,6 +38,7 @@ class Start(msgspec.Struct, frozen=True):
     ended: float  # when this one started
     seen: float  # when the one before was last known to be alive
     position: Position  # to be stored when its lost calls are booked
+    by: RoutedBy | None = None  # only calls that this routed are looked for; None = all
 
 
 def unhandled_starts(folder: Path, handled: int) -> list[Start]:
@@ -52,18 +54,21 @@ def unhandled_starts(folder: Path, handled: int) -> list[Start]:
 def starts_to_look_at_again(folder: Path, handled: int) -> list[Start]:
     """Return the starts for which AstDB's calls have come into the journal, perhaps after their lost calls were booked; oldest first.
 
+    No others are looked for again: one that was booked as lost and deleted since must not come back.
+
     Args:
         folder: the journal's folder.
         handled: how many lines of settled marks have been handled.
     """
     settled = read_marks_settled(folder)
-    fresh = settled[handled:]
+    fresh = settled[handled if handled <= len(settled) else 0 :]  # there are fewer when the journal began anew
     if not fresh:
         return []
     since = min(line.since for line in fresh)
     starts = [start for start in _starts(folder) if start.ended > since]
     done = [handled] * (len(starts) - 1) + [len(settled)]  # handled when the last start is
-    return [msgspec.structs.replace(start, position=Position(MARKS_ID, "journal", ASTERISK_FILE, lines, 0)) for start, lines in zip(starts, done, strict=False)]
+    positions = (Position(MARKS_ID, "journal", ASTERISK_FILE, lines, 0) for lines in done)
+    return [msgspec.structs.replace(start, position=position, by=RoutedBy.ASTDB) for start, position in zip(starts, positions, strict=False)]
 
 
 def _starts(folder: Path) -> list[Start]:
@@ -81,7 +86,7 @@ def find_departed(session: Session, folder: Path, ledger_path: Path, start: Star
     its end in the ledger is never lost: if the store has it not, it was deleted there, and must not come back.
     """
     missing: dict[str, list[Decided]] = {}
-    decisions = _before(folder, start)
+    decisions = (decided for decided in _before(folder, start) if start.by is None or decided.by == start.by)
     while chunk := list(islice(decisions, _IN_CHUNK)):
         ids = list({decided.id for decided in chunk})
         known = find_known_calls(session, ids, (to_micros(decided.at) for decided in (chunk[0], chunk[-1])))

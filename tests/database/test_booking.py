@@ -270,6 +270,8 @@ class TestLost:
         starts.asterisk_started(began[2], datetime.fromtimestamp(START + 70, UTC))
         one = drain(booker(engine, store_settings, clock=clock))
         assert stored_ids(engine) == []
+        apps = self.journal(store_settings, FixedClock(datetime.fromtimestamp(START + 6, UTC)))  # stands for one that was booked then, and deleted since
+        apps.decided(f"{NODE}-{START + 6}.6", "ari", 1, facts=facts, routed="ari:7:1:+442079460001:", legs="m:+447700900001:trunk-a")
         marks = {f"{NODE}-{START + second}.{second}": second for second in (5, 45, 50)}
         for call_id, second in marks.items():
             at = FixedClock(datetime.fromtimestamp(START + second, UTC))
@@ -285,6 +287,13 @@ class TestLost:
             assert drain(again).stats.lost == before
         starts.marks_settled(datetime.fromtimestamp(START + 45, UTC))  # a manager that died between the journal and AstDB does so
         assert drain(one).stats.lost == 3
+        (store_settings.journal_dir / "asterisk.jsonl").unlink()  # and a machine set up anew begins a new one
+        starts.asterisk_started(began[2], datetime.fromtimestamp(START + 70, UTC))
+        late, at = f"{NODE}-{START + 60}.60", FixedClock(datetime.fromtimestamp(START + 60, UTC))
+        self.journal(store_settings, at, "astdb").decided(late, "astdb", 1, facts=facts, routed=routed, legs="")
+        starts.marks_settled(at.now())
+        assert drain(one).stats.lost == 4
+        assert late in stored_ids(engine)
 
     def test_what_the_ledger_has_of_them_is_used(self, engine: Engine, store_settings: Settings, session: Session) -> None:
         clock = FixedClock(datetime.fromtimestamp(START, UTC))
