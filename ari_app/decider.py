@@ -81,7 +81,7 @@ class Decider:
         self._answered: OrderedDict[_Asked, float] = OrderedDict()  # monotonic time of each answer
         self._socket: Requests | None = None
         self._asterisk_seen: datetime | None = None
-        self._asterisk_started: datetime | None = None
+        self.asterisk_started: datetime | None = None  # the Asterisk that was connected last
 
     def attach(self, socket: Requests) -> None:
         """Take the socket that answers go to."""
@@ -101,9 +101,9 @@ class Decider:
         connected = self._clock.monotonic()
         info = await asyncio.to_thread(http.request, self._settings, "GET", "asterisk/info")
         started = datetime.fromisoformat(info["status"]["startup_time"])
-        if started != self._asterisk_started:
+        if started != self.asterisk_started:
             self._journal.asterisk_started(started, self._asterisk_seen)
-            self._asterisk_started = started
+            self.asterisk_started = started
         missed = await self._answer_waiting(answered_before=connected)
         log.info("ari_connected", missed=missed)
 

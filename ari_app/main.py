@@ -69,7 +69,9 @@ async def _serve(settings: Settings) -> None:
 
         def write(version: int) -> None:
             with contextlib.suppress(Exception), sessions.begin() as session:  # the store may be away; the next one tells
-                nodes.report_node(session, settings.node, plan_version=version, plan_at=follower.confirmed, app_seen_at=clock.now())
+                up_since = decider.asterisk_started if socket.connected else None
+                plan_at, now = follower.confirmed, clock.now()
+                nodes.report_node(session, settings.node, plan_version=version, plan_at=plan_at, app_seen_at=now, asterisk_started_at=up_since)
 
         while True:
             if follower.loaded.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import pytest
 
@@ -90,8 +91,11 @@ def test_the_status_of_a_node_that_is_well(stage: Stage) -> None:
     assert found["plan"]["app_version"] == found["plan"]["store_version"]
     assert found["routed_last_hour"]["ari"] >= 1
     assert found["ledger"]["bytes_behind"] == 0
-    wait_until(lambda: nodes_of(stage) == [(stage.node.settings.node, False)], 10, "the app to say that it is there: every five seconds")
+    asterisk = next(part["detail"] for part in found["parts"] if part["name"] == "asterisk")
+    wanted = (stage.node.settings.node, False, datetime.fromisoformat(asterisk.rpartition(" ")[2]))
+    wait_until(lambda: nodes_of(stage) == [wanted], 10, "the app to say that it is there: every five seconds")
 
 
-def nodes_of(stage: Stage) -> list[tuple[str, bool]]:
-    return [(node["name"], node["silent"]) for node in json.loads(stage.cli("node", "status", "--json", check=False).stdout)["nodes"]]
+def nodes_of(stage: Stage) -> list[tuple[str, bool, datetime | None]]:
+    nodes = json.loads(stage.cli("node", "status", "--json", check=False).stdout)["nodes"]
+    return [(node["name"], node["silent"], (began := node["asterisk_started_at"]) and datetime.fromisoformat(began)) for node in nodes]
