@@ -9,7 +9,6 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from ringfence.clock import Clock
 from ringfence.models import Call, Node, PlanState
 from ringfence.provisioning import not_found
 from ringfence.values import RoutedBy
@@ -35,14 +34,6 @@ def report_node(session: Session, name: str, **values: Unpack[NodeValues]) -> No
     session.execute(make.values(name=name).on_conflict_do_nothing())
     if values:
         session.execute(update(Node).where(Node.name == name).values(**values))
-
-
-def app_seen(session: Session, clock: Clock, name: str, *, plan_version: int) -> None:
-    """Write down that a node's app is alive, and by which plan it routes; the plan's time moves only with its version."""
-    now = clock.now()
-    report_node(session, name, app_seen_at=now)
-    changed = Node.plan_version.is_distinct_from(plan_version)
-    session.execute(update(Node).where(Node.name == name, changed).values(plan_version=plan_version, plan_at=now))
 
 
 def get_node(session: Session, name: str) -> Node:

@@ -19,7 +19,7 @@ from ari_app.configuration.stale import ConfigurationStanding
 from ari_app.private.ports import free_ports
 from ari_app.status import Condition, PurgeStanding, Stored
 from ringfence import health, migrate
-from ringfence.clock import FixedClock, SystemClock
+from ringfence.clock import SystemClock
 from ringfence.commands.installation import Installation
 from ringfence.errors import Misconfigured, Unavailable
 from ringfence.ledgerfile import file_identity
@@ -141,9 +141,9 @@ def test_what_is_not_booked_is_counted_over_all_ledger_files(tmp_path: Path) -> 
 def test_the_store_tells_of_nodes_shares_and_lines_set_aside(tmp_path: Path) -> None:
     installation = made(tmp_path)
     with installation.changing() as session:
-        nodes.app_seen(session, FixedClock(NOW), "node1", plan_version=4)
+        nodes.report_node(session, "node1", app_seen_at=NOW, plan_version=4)
         nodes.report_node(session, "node1", booker_seen_at=NOW, worker_seen_at=NOW, astdb_version=3)
-        nodes.app_seen(session, FixedClock(NOW - timedelta(minutes=1)), "node2", plan_version=2)
+        nodes.report_node(session, "node2", app_seen_at=NOW - timedelta(minutes=1), plan_version=2)
         ledger.insert_set_aside(session, "node1", [SetAside("f", 0, 9, "torn"), SetAside("f", 9, 9, "torn")], NOW - timedelta(hours=2))
         ledger.upsert_positions(session, "node1", [Position("f", "ledger", "ledger.json", 18, 2)], NOW)
     with installation.reading() as session:
@@ -165,18 +165,6 @@ def test_the_store_tells_when_it_was_purged_and_how_many_incidents_are_open(tmp_
         incidents.add(session, Incident(id="2", cause="late", detail="5 rows", opened_at=NOW, closed_at=NOW))
     with installation.reading() as session:
         assert status.stored(session, "node1", NOW).purge == PurgeStanding(finished_at=NOW, incidents=1)
-    installation.engine.dispose()
-
-
-def test_the_plans_time_moves_only_with_its_version(tmp_path: Path) -> None:
-    installation = made(tmp_path)
-    for minute, version in enumerate((4, 4, 5)):
-        with installation.changing() as session:
-            nodes.app_seen(session, FixedClock(NOW + timedelta(minutes=minute)), "node1", plan_version=version)
-        with installation.reading() as session:
-            node = nodes.get_node(session, "node1")
-            assert (node.app_seen_at, node.plan_version) == (NOW + timedelta(minutes=minute), version)
-            assert node.plan_at == (NOW if version == 4 else NOW + timedelta(minutes=2))
     installation.engine.dispose()
 
 
